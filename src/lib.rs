@@ -1,0 +1,18 @@
+//! Stead: durable objects on your own machines.
+//!
+//! The library's front. Read it as a table of contents, from the bottom up:
+//!
+//! - [`error`], [`limits`], [`caller`], [`clock`]: the few words everyone shares;
+//! - [`object`]: what an object is (address, turn, commit, update, history), pure;
+//! - [`class`]: what each class does in a turn, pure;
+//! - [`runtime`]: the objects alive on this node;
+//! - [`live`]: subscribers;
+//! - [`api`]: HTTP and WebSocket;
+//! - [`server`]: the only place that builds the parts and joins them.
+
+pub mod caller;
+pub mod class;
+pub mod clock;
+pub mod error;
+pub mod limits;
+pub mod object;

@@ -1,0 +1,62 @@
+//! Every limit of the server, with its unit and its reason. The relations between them are asserted
+//! when the crate is compiled.
+
+/// Longest object name, in bytes of UTF-8.
+pub const NAME_MAX_BYTES: usize = 512;
+/// Longest class name, in bytes.
+pub const CLASS_MAX_BYTES: usize = 64;
+/// Longest tenant, in bytes.
+pub const TENANT_MAX_BYTES: usize = 63;
+/// Longest key, in bytes of UTF-8.
+pub const KEY_MAX_BYTES: usize = 2_048;
+/// Largest value under a key, in bytes of its JSON text.
+pub const VALUE_MAX_BYTES: usize = 2 * 1024 * 1024;
+/// Largest request body and WebSocket frame from a client, in bytes.
+pub const BODY_MAX_BYTES: usize = 4 * 1024 * 1024;
+/// Deepest nesting of arrays and objects in JSON: what a parser's stack can surely hold.
+pub const JSON_MAX_DEPTH: usize = 128;
+/// Largest state given in one answer, in bytes of JSON.
+pub const STATE_ANSWER_MAX_BYTES: usize = 16 * 1024 * 1024;
+/// Most keys an object may have.
+pub const OBJECT_MAX_KEYS: u64 = 1_000_000;
+/// Largest state of an object, in bytes of keys and values.
+pub const OBJECT_MAX_BYTES: u64 = 10 * 1024 * 1024 * 1024;
+/// Largest document, in bytes of its encoded Yjs state.
+pub const DOCUMENT_MAX_BYTES: usize = 16 * 1024 * 1024;
+/// Updates an object keeps for subscribers that come back.
+pub const HISTORY_MAX_UPDATES: u64 = 256;
+/// Bytes of updates an object keeps.
+pub const HISTORY_MAX_BYTES: u64 = 1024 * 1024;
+/// Calls one object may have waiting or unanswered; beyond it `overloaded`.
+pub const MAILBOX_MAX_CALLS: usize = 1_024;
+/// Commits of one object on their way at once.
+pub const COMMITS_IN_FLIGHT_MAX: usize = 1_024;
+/// Longest idempotency key, in visible ASCII characters.
+pub const IDEMPOTENCY_KEY_MAX_BYTES: usize = 255;
+/// How long an idempotency record is kept, in milliseconds.
+pub const RECORD_KEPT_MS: u64 = 24 * 60 * 60 * 1_000;
+/// How long an idempotency record is kept at the very least, in milliseconds.
+pub const RECORD_KEPT_MIN_MS: u64 = 10 * 60 * 1_000;
+/// Newer records after which an older one may go.
+pub const RECORDS_MAX: u64 = 1_000_000;
+/// Bytes of recorded answers of one object after which older ones may go.
+pub const RECORDS_MAX_BYTES: u64 = 256 * 1024 * 1024;
+/// How long the tombstone of a deleted object keeps its last version, in milliseconds.
+pub const TOMBSTONE_KEPT_MS: u64 = 30 * 24 * 60 * 60 * 1_000;
+/// Times an alarm is tried before it is kept and reported.
+pub const ALARM_MAX_ATTEMPTS: u8 = 6;
+/// Pause after the first failed try of an alarm, in milliseconds; it doubles with each.
+pub const ALARM_BACKOFF_MS: u64 = 2_000;
+/// Rows in one page of a list.
+pub const PAGE_MAX: usize = 1_000;
+/// Rows in one page of a list when the client does not say.
+pub const PAGE_DEFAULT: usize = 100;
+/// Frames that may wait for one subscriber; beyond it the socket is closed with 4508.
+pub const SUBSCRIBER_MAX_FRAMES: usize = 1_024;
+/// Bytes that may wait for one subscriber; beyond it the socket is closed with 4508.
+pub const SUBSCRIBER_MAX_BYTES: usize = 4 * 1024 * 1024;
+
+const _: () = assert!(VALUE_MAX_BYTES < BODY_MAX_BYTES, "a value arrives in a body");
+const _: () = assert!(BODY_MAX_BYTES < STATE_ANSWER_MAX_BYTES, "what was put at once can be read at once");
+const _: () = assert!(PAGE_DEFAULT <= PAGE_MAX, "the default page is a page");
+const _: () = assert!(RECORD_KEPT_MIN_MS < RECORD_KEPT_MS, "the least is less than the most");
