@@ -3,6 +3,7 @@
 //! The library's front. Read it as a table of contents, from the bottom up:
 //!
 //! - [`error`], [`limits`], [`caller`], [`clock`]: the few words everyone shares;
+//! - [`config`], [`telemetry`]: what the operator decides, and what the server says about itself;
 //! - [`object`]: what an object is (address, turn, commit, update, history), pure;
 //! - [`class`]: what each class does in a turn, pure;
 //! - [`runtime`]: the objects alive on this node;
@@ -13,6 +14,8 @@
 pub mod caller;
 pub mod class;
 pub mod clock;
+pub mod config;
 pub mod error;
 pub mod limits;
 pub mod object;
+pub mod telemetry;

@@ -1,0 +1,349 @@
+//! What an operator may decide: defaults < file < environment < flags.
+//!
+//! Every source is a TOML table; they are laid over each other key by key and read once into
+//! [`Config`], whose fields and defaults are the documentation. [`KEYS`] names every key with its kind
+//! and a sentence; the environment's variables, `--print-config` and the example file come from it,
+//! and a test holds it equal to the struct. An unknown key of a file is refused, never ignored.
+//! Nothing here reads the process's environment: [`Config::load`] is given it.
+
+mod keys;
+mod network;
+mod validate;
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+pub use keys::{KEYS, Key, Kind};
+pub use network::Network;
+
+/// The configuration of a node.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// The directory that holds everything the node keeps.
+    pub data: PathBuf,
+    /// Where clients are served.
+    pub listen: SocketAddr,
+    /// Where other nodes are served.
+    pub peer_listen: SocketAddr,
+    /// The host under which clients and nodes reach this one, when it is not that of the listeners.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub advertise: Option<String>,
+    /// A member's peer address: the cluster to join.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub join: Option<String>,
+    /// The file with the secret that members of the cluster share.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub join_secret_file: Option<PathBuf>,
+    /// The same secret, from `STEAD_JOIN_SECRET`; never in a file of configuration, never printed.
+    #[serde(skip)]
+    pub join_secret: Option<Secret>,
+    /// The failure zone; the replicas of a shard are spread over zones.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub zone: Option<String>,
+    /// Shards of a cluster that is made now; fixed from then on.
+    pub shards: u16,
+    /// Copies of each shard, as far as there are nodes for them.
+    pub replicas: u8,
+    /// Allow listeners beyond loopback without authentication and TLS.
+    pub insecure: bool,
+    /// The address under which people reach the server, `https://host[:port]`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub public_url: Option<String>,
+    /// Further values of `Host` that are this server's.
+    pub allowed_hosts: Vec<String>,
+    /// Origins whose pages may call this server.
+    pub allowed_origins: Vec<String>,
+    /// Networks whose `X-Forwarded-For` and `Forwarded` are believed.
+    pub trusted_proxies: Vec<Network>,
+    /// What is logged, and how.
+    pub log: Log,
+    /// Times, all in milliseconds.
+    pub timing: Timing,
+    /// Bounds of one node.
+    pub limits: Limits,
+    /// RocksDB and the disk.
+    pub storage: Storage,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            data: PathBuf::from("data"),
+            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8080)),
+            peer_listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 9080)),
+            advertise: None,
+            join: None,
+            join_secret_file: None,
+            join_secret: None,
+            zone: None,
+            shards: 12,
+            replicas: 3,
+            insecure: false,
+            public_url: None,
+            allowed_hosts: Vec::new(),
+            allowed_origins: Vec::new(),
+            trusted_proxies: Vec::new(),
+            log: Log::default(),
+            timing: Timing::default(),
+            limits: Limits::default(),
+            storage: Storage::default(),
+        }
+    }
+}
+
+/// What is logged, and how.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Log {
+    /// The form of a line.
+    pub format: LogFormat,
+    /// A level (`error`, `warn`, `info`, `debug`, `trace`), or directives like `info,stead=debug`.
+    pub filter: String,
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        Self { format: LogFormat::Text, filter: "info".to_owned() }
+    }
+}
+
+/// The form of a log line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// Times, all in milliseconds.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Timing {
+    /// Longest a request may take; `X-Request-Timeout` may shorten it.
+    pub request_deadline_ms: u64,
+    /// Longest until a request's headers have arrived.
+    pub headers_timeout_ms: u64,
+    /// Longest until a request's body has arrived.
+    pub body_timeout_ms: u64,
+    /// Idle time after which an object leaves memory.
+    pub passivation_idle_ms: u64,
+    /// Between the pings of a WebSocket; it is closed after two without an answer.
+    pub ping_interval_ms: u64,
+    /// Longest that SIGTERM waits for turns and sockets to end.
+    pub drain_ms: u64,
+    /// Between the heartbeats of a shard's leader.
+    pub heartbeat_ms: u64,
+    /// Shortest silence of a leader after which an election begins.
+    pub election_min_ms: u64,
+    /// Longest silence of a leader before an election begins.
+    pub election_max_ms: u64,
+    /// How long a leader may serve reads after a majority last heard from it.
+    pub lease_ms: u64,
+}
+
+impl Default for Timing {
+    fn default() -> Self {
+        Self {
+            request_deadline_ms: 10_000,
+            headers_timeout_ms: 10_000,
+            body_timeout_ms: 30_000,
+            passivation_idle_ms: 60_000,
+            ping_interval_ms: 30_000,
+            drain_ms: 10_000,
+            heartbeat_ms: 200,
+            election_min_ms: 500,
+            election_max_ms: 600,
+            lease_ms: 600,
+        }
+    }
+}
+
+/// Bounds of one node; beyond each there is a clear error, never growth without end.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Limits {
+    /// Objects in memory; beyond it the one least recently used leaves.
+    pub active_objects: usize,
+    /// WebSockets and event streams open at once; beyond it 4529 or 429.
+    pub sockets: usize,
+    /// Requests being served or waiting at once; beyond it 429 `overloaded`.
+    pub requests_waiting: usize,
+    /// Connections open at once, sockets among them; beyond it the newest is closed.
+    pub connections: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { active_objects: 100_000, sockets: 50_000, requests_waiting: 200_000, connections: 100_000 }
+    }
+}
+
+/// RocksDB and the disk.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Storage {
+    /// Memory for blocks read from disk, in bytes.
+    pub block_cache_bytes: u64,
+    /// Free space below which the node calls its disk full, in bytes.
+    pub disk_free_min_bytes: u64,
+}
+
+impl Default for Storage {
+    fn default() -> Self {
+        Self { block_cache_bytes: 256 * 1024 * 1024, disk_free_min_bytes: 256 * 1024 * 1024 }
+    }
+}
+
+/// A word that must not be shown.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(String);
+
+impl Secret {
+    /// Keeps `text` from being printed by accident.
+    #[must_use]
+    pub fn new(text: impl Into<String>) -> Self {
+        Self(text.into())
+    }
+
+    /// The word itself, for the one place that needs it.
+    #[must_use]
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("Secret(…)")
+    }
+}
+
+/// Why there is no configuration.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The file cannot be read.
+    #[error("cannot read the configuration {}: {source}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The file is not TOML, or has a key or value that does not belong there.
+    #[error("in the configuration {}: {message}", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong, with line and column.
+        message: String,
+    },
+    /// A variable of the environment, or a flag, has a value that does not fit.
+    #[error("{origin}: {detail}")]
+    Value {
+        /// The variable or flag.
+        origin: String,
+        /// What would fit.
+        detail: String,
+    },
+    /// Values that do not go together or may not be; all of them.
+    #[error("{}", .0.join("\n"))]
+    Invalid(Vec<String>),
+}
+
+impl Config {
+    /// Reads the configuration: defaults < `file` < `environment` < `flags`, and checks it.
+    ///
+    /// `flags` holds only what was given, as keys of the file. A variable `STEAD_…` that is no key is
+    /// ignored, for the environment is not ours alone (Kubernetes puts `STEAD_SERVICE_HOST` there);
+    /// [`Config::foreign_variables`] names them for a warning.
+    ///
+    /// # Errors
+    ///
+    /// Each says which key of which source, and what would do.
+    pub fn load(
+        file: Option<&Path>,
+        environment: &[(String, String)],
+        flags: toml::Table,
+    ) -> Result<Self, Error> {
+        let mut table = match file {
+            Some(path) => read_file(path)?,
+            None => toml::Table::new(),
+        };
+        lay_over(&mut table, keys::from_environment(environment)?);
+        if let Some((_, port)) = environment.iter().find(|(name, _)| name == "PORT") {
+            change_port(&mut table, port)?;
+        }
+        lay_over(&mut table, flags);
+        let mut config: Self = table
+            .try_into()
+            .map_err(|problem: toml::de::Error| Error::Invalid(vec![problem.message().to_owned()]))?;
+        config.join_secret = environment
+            .iter()
+            .find(|(name, _)| name == "STEAD_JOIN_SECRET")
+            .map(|(_, secret)| Secret::new(secret.as_str()));
+        config.validate()?;
+        Ok(config)
+    }
+
+    /// The configuration as a commented file that reads back as itself.
+    #[must_use]
+    pub fn to_toml(&self) -> String {
+        keys::render(self)
+    }
+
+    /// Variables that look like ours and are no key: probably misspelt.
+    #[must_use]
+    pub fn foreign_variables(environment: &[(String, String)]) -> Vec<&str> {
+        keys::foreign_variables(environment)
+    }
+}
+
+fn read_file(path: &Path) -> Result<toml::Table, Error> {
+    let text =
+        std::fs::read_to_string(path).map_err(|source| Error::Read { path: path.to_owned(), source })?;
+    let said = |problem: toml::de::Error| Error::File {
+        path: path.to_owned(),
+        message: problem.to_string().trim_end().to_owned(),
+    };
+    // Once as a whole configuration, for an error that shows the line; once as what was given.
+    toml::from_str::<Config>(&text).map_err(said)?;
+    toml::from_str(&text).map_err(said)
+}
+
+/// Lays `upper` over `lower`, table by table.
+fn lay_over(lower: &mut toml::Table, upper: toml::Table) {
+    for (key, value) in upper {
+        match (lower.get_mut(&key), value) {
+            (Some(toml::Value::Table(below)), toml::Value::Table(above)) => lay_over(below, above),
+            (_, value) => {
+                lower.insert(key, value);
+            }
+        }
+    }
+}
+
+/// `PORT=N`, as hosting platforms set it, changes the port of the listener and nothing else.
+fn change_port(table: &mut toml::Table, port: &str) -> Result<(), Error> {
+    let wrong = |detail: String| Error::Value { origin: "PORT".to_owned(), detail };
+    let port: u16 = port
+        .trim()
+        .parse()
+        .map_err(|_| wrong(format!("`{port}` is no port: give a number from 0 to 65535")))?;
+    let mut listen: SocketAddr = match table.get("listen").and_then(toml::Value::as_str) {
+        Some(text) => text.parse().map_err(|_| {
+            wrong(format!("cannot be put into the listener `{text}`: give it as ADDRESS:PORT"))
+        })?,
+        None => Config::default().listen,
+    };
+    listen.set_port(port);
+    table.insert("listen".to_owned(), toml::Value::String(listen.to_string()));
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;

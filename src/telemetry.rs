@@ -1,0 +1,130 @@
+//! What the server says about itself: log lines and metrics.
+//!
+//! Every line that belongs to a request carries its id, for the request runs inside
+//! [`request_span`]. [`Metrics`] holds the server's own instruments; what other parts count for
+//! themselves (consensus, RocksDB) is read when `/metrics` is asked, through closures that
+//! `server` registers.
+
+mod metrics;
+
+use tracing::Subscriber;
+use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::{EnvFilter, fmt};
+
+use crate::config::{Log, LogFormat};
+
+pub use metrics::{Instruments, Metrics, Totals, Transport};
+
+/// Why there is no log.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The filter's directives do not parse.
+    #[error("log.filter is `{filter}`: {source}; give a level, or directives like info,stead=debug")]
+    Filter {
+        /// The filter as configured.
+        filter: String,
+        /// What is wrong with it.
+        source: tracing_subscriber::filter::ParseError,
+    },
+    /// The process has a subscriber already.
+    #[error("the log is already set up: {0}")]
+    Installed(#[from] tracing::subscriber::SetGlobalDefaultError),
+}
+
+/// Sends the process's log lines to standard error. Called once, in `main`.
+///
+/// # Errors
+///
+/// Where the filter does not parse, or a subscriber is already installed.
+pub fn install(log: &Log) -> Result<(), Error> {
+    tracing::subscriber::set_global_default(subscriber(log, std::io::stderr)?)?;
+    Ok(())
+}
+
+/// The span of one request: its id is in every line logged inside.
+///
+/// It has the level `error` so that no filter that lets any line through can take the id from it.
+#[must_use]
+pub fn request_span(request_id: &str) -> tracing::Span {
+    tracing::error_span!(target: "stead", "request", request_id)
+}
+
+/// A subscriber that writes to `writer`.
+fn subscriber<W>(log: &Log, writer: W) -> Result<Box<dyn Subscriber + Send + Sync>, Error>
+where
+    W: for<'writer> MakeWriter<'writer> + Send + Sync + 'static,
+{
+    let filter = EnvFilter::builder()
+        .parse(&log.filter)
+        .map_err(|source| Error::Filter { filter: log.filter.clone(), source })?;
+    let lines = fmt().with_env_filter(filter).with_writer(writer).with_ansi(false);
+    Ok(match log.format {
+        LogFormat::Text => Box::new(lines.finish()),
+        LogFormat::Json => {
+            Box::new(lines.json().flatten_event(true).with_current_span(true).with_span_list(false).finish())
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+    use std::sync::{Arc, Mutex};
+
+    use super::{request_span, subscriber};
+    use crate::config::{Log, LogFormat};
+
+    #[derive(Clone, Default)]
+    struct Lines(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Lines {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().expect("no test panics while writing").write(bytes)
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    fn logged(format: LogFormat, filter: &str) -> String {
+        let lines = Lines::default();
+        let writer = lines.clone();
+        let log = Log { format, filter: filter.into() };
+        let subscriber = subscriber(&log, move || writer.clone()).expect("the filter parses");
+        tracing::subscriber::with_default(subscriber, || {
+            request_span("r-1").in_scope(|| tracing::warn!(class = "counter", "it is full"));
+            tracing::warn!("outside");
+        });
+        let bytes = lines.0.lock().expect("no test panics while writing").clone();
+        String::from_utf8(bytes).expect("lines are text")
+    }
+
+    #[test]
+    fn each_line_of_a_request_has_its_id() {
+        for filter in ["warn", "trace", "stead=warn"] {
+            let text = logged(LogFormat::Text, filter);
+            let (inside, outside) = text.split_once('\n').expect("two lines");
+            assert!(inside.contains("request_id=\"r-1\"") && inside.contains("it is full"), "{inside}");
+            assert!(!outside.contains("r-1"), "{outside}");
+        }
+    }
+
+    #[test]
+    fn json_lines_are_json() {
+        let text = logged(LogFormat::Json, "info");
+        let line: serde_json::Value =
+            serde_json::from_str(text.lines().next().expect("a line")).expect("JSON");
+        assert_eq!(line["span"]["request_id"], "r-1");
+        assert_eq!(line["message"], "it is full");
+        assert_eq!(line["class"], "counter");
+        assert_eq!(line["level"], "WARN");
+    }
+
+    #[test]
+    fn a_filter_that_does_not_parse_is_an_error() {
+        let log = Log { format: LogFormat::Text, filter: "stead=loud".into() };
+        let Err(problem) = subscriber(&log, std::io::sink) else { panic!("`loud` is no level") };
+        assert!(problem.to_string().starts_with("log.filter is `stead=loud`"), "{problem}");
+    }
+}
