@@ -1,0 +1,70 @@
+//! What a node knows of its cluster at one moment, for operators to see.
+
+use crate::layout::{LogIndex, NodeId, ShardId, Term};
+use crate::map::NodeState;
+
+/// The cluster as this node sees it.
+#[derive(Debug, Clone)]
+pub struct ClusterStatus {
+    /// The nodes of the cluster's map.
+    pub nodes: Vec<NodeStatus>,
+    /// The shards, by number.
+    pub shards: Vec<ShardStatus>,
+    /// The group that keeps the map. Its `id` is not a shard's.
+    pub meta: ShardStatus,
+    /// What is wrong on this node: a stopped shard, a failed disk. Empty when all is well.
+    pub problems: Vec<Problem>,
+}
+
+/// Something that is wrong on this node.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    /// A stable word: `disk_failed` or `shard_stopped`.
+    pub code: &'static str,
+    /// What happened.
+    pub detail: String,
+    /// What an operator can do.
+    pub what_to_do: &'static str,
+}
+
+/// A node, as the cluster's map has it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NodeStatus {
+    /// Its number.
+    pub id: NodeId,
+    /// Where clients reach it.
+    pub address: String,
+    /// Where other nodes reach it.
+    pub peer_address: String,
+    /// Where it stands.
+    pub zone: Option<String>,
+    /// What the operator wants of it.
+    pub state: NodeState,
+    /// The version of its program.
+    pub version: String,
+    /// When it was started, in milliseconds since 1970.
+    pub started_at_ms: u64,
+}
+
+/// A shard's replica on this node.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ShardStatus {
+    /// The shard.
+    pub id: ShardId,
+    /// The latest term seen here.
+    pub term: Term,
+    /// The leader of that term, where known.
+    pub leader: Option<NodeId>,
+    /// The nodes that have a replica, by number.
+    pub replicas: Vec<NodeId>,
+    /// The last index known to be committed.
+    pub commit: Option<LogIndex>,
+    /// The last index applied here.
+    pub applied: Option<LogIndex>,
+    /// The last index of the log here.
+    pub last_log: Option<LogIndex>,
+    /// The last index purged from the log here.
+    pub purged: Option<LogIndex>,
+    /// Why the replica was stopped, if it was. Only a restart of the node lifts it, if even that.
+    pub stopped: Option<String>,
+}
