@@ -1,6 +1,10 @@
 //! The table of keys: what the environment, `--print-config` and the example file are made from.
 
+use std::fmt::Write as _;
+
 use super::{Config, Error};
+
+const TAKES_TEXT: &str = "a string takes all text";
 
 /// A key of the configuration.
 #[derive(Debug)]
@@ -253,13 +257,13 @@ pub(super) fn render(config: &Config) -> String {
     for key in KEYS {
         let (section, name) = key.path.split_once('.').unwrap_or(("", key.path));
         if section != table {
-            text.push_str(&format!("\n[{section}]\n"));
+            write!(text, "\n[{section}]\n").expect(TAKES_TEXT);
             table = section;
         }
-        text.push_str(&format!("\n# {}\n", key.doc));
+        write!(text, "\n# {}\n", key.doc).expect(TAKES_TEXT);
         match get(&values, key.path) {
-            Some(value) => text.push_str(&format!("{name} = {value}\n")),
-            None => text.push_str(&format!("# {name} = {}\n", key.example)),
+            Some(value) => writeln!(text, "{name} = {value}").expect(TAKES_TEXT),
+            None => writeln!(text, "# {name} = {}", key.example).expect(TAKES_TEXT),
         }
     }
     text

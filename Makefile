@@ -1,0 +1,44 @@
+# Build, run, test. `make` alone lists what there is.
+# One profile, --release, for everything: what is tested is what ships, and RocksDB compiles once.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+export PATH := $(HOME)/.cargo/bin:$(PATH)
+# Outside the checkout, so that several checkouts share one RocksDB.
+export CARGO_TARGET_DIR ?= $(HOME)/.cache/stead-target
+STEAD := $(CARGO_TARGET_DIR)/release/stead
+PORT ?= 8080
+
+.PHONY: help run build test fix bench deps
+
+help: ## What there is
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-7s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+run: build ## Start one node on 127.0.0.1:8080 with its data in ./data, and show a first counter
+	@PORT=$(PORT) deploy/first-node '$(STEAD)'
+
+build: deps ## Build the program
+	cargo build --release --bin stead
+
+test: deps ## Check everything: format, lints, documentation, unit and integration tests
+	cargo fmt --all --check
+	cargo clippy --release --workspace --all-targets -- -D warnings
+	RUSTDOCFLAGS='-D warnings' cargo doc --release --workspace --no-deps --quiet
+	cargo test --release --workspace --doc
+	@for check in tests/*.sh; do if [ -x "$$check" ]; then echo "$$check"; "$$check"; fi; done
+	@if cargo nextest --version >/dev/null 2>&1; then \
+	  set -x; cargo nextest run --release --workspace --no-fail-fast; \
+	else \
+	  set -x; cargo test --release --workspace --no-fail-fast --bins --lib --tests --examples; \
+	fi
+
+fix: deps ## Format, and mend what clippy can mend
+	cargo clippy --release --workspace --all-targets --fix --allow-dirty --allow-staged
+	cargo fmt --all
+
+bench: build ## Measure the figures of the README, as ratios from one run
+	benches/run
+
+deps: ## Install the compilers and headers that the build needs, where they are missing
+	@deploy/build-dependencies
