@@ -1,6 +1,8 @@
 //! Every limit of the server, with its unit and its reason. The relations between them are asserted
 //! when the crate is compiled.
 
+use std::time::Duration;
+
 /// Longest object name, in bytes of UTF-8.
 pub const NAME_MAX_BYTES: usize = 512;
 /// Longest class name, in bytes.
@@ -29,6 +31,14 @@ pub const HISTORY_MAX_UPDATES: u64 = 256;
 pub const HISTORY_MAX_BYTES: u64 = 1024 * 1024;
 /// Calls one object may have waiting or unanswered; beyond it `overloaded`.
 pub const MAILBOX_MAX_CALLS: usize = 1_024;
+/// An object with at most so many keys is loaded whole.
+pub const ACTIVATION_LOAD_KEYS: usize = 64;
+/// An object whose keys and values have at most so many bytes is loaded whole.
+pub const ACTIVATION_LOAD_MAX_BYTES: usize = 64 * 1024;
+/// Keys and values an activation holds in memory, in bytes; beyond it they are read again when needed.
+pub const ACTIVATION_CACHE_MAX_BYTES: usize = 4 * 1024 * 1024;
+/// Activations looked at or put to sleep while the registry is held: what takes well below a millisecond.
+pub const PASSIVATIONS_A_SWEEP: usize = 1_024;
 /// Commits of one object on their way at once.
 pub const COMMITS_IN_FLIGHT_MAX: usize = 1_024;
 /// Longest idempotency key, in visible ASCII characters.
@@ -41,16 +51,24 @@ pub const RECORD_KEPT_MIN_MS: u64 = 10 * 60 * 1_000;
 pub const RECORDS_MAX: u64 = 1_000_000;
 /// Bytes of recorded answers of one object after which older ones may go.
 pub const RECORDS_MAX_BYTES: u64 = 256 * 1024 * 1024;
+/// Idempotency records that one commit drops at most: it stays small whatever there is to drop.
+pub const RECORDS_DROPPED_MAX: usize = 256;
 /// How long the tombstone of a deleted object keeps its last version, in milliseconds.
 pub const TOMBSTONE_KEPT_MS: u64 = 30 * 24 * 60 * 60 * 1_000;
 /// Times an alarm is tried before it is kept and reported.
 pub const ALARM_MAX_ATTEMPTS: u8 = 6;
 /// Pause after the first failed try of an alarm, in milliseconds; it doubles with each.
 pub const ALARM_BACKOFF_MS: u64 = 2_000;
+/// Timers of this node given to their objects at once.
+pub const TIMERS_AT_ONCE: usize = 256;
+/// How often a node looks for timers that are due: how late an alarm may ring on an idle node.
+pub const TIMER_RESOLUTION: Duration = Duration::from_millis(50);
 /// Rows in one page of a list.
 pub const PAGE_MAX: usize = 1_000;
 /// Rows in one page of a list when the client does not say.
 pub const PAGE_DEFAULT: usize = 100;
+/// Updates that may wait between an object's leader and a gateway; beyond it the gateway reads the history.
+pub const STREAM_MAX_UPDATES: usize = 1_024;
 /// Frames that may wait for one subscriber; beyond it the socket is closed with 4508.
 pub const SUBSCRIBER_MAX_FRAMES: usize = 1_024;
 /// Bytes that may wait for one subscriber; beyond it the socket is closed with 4508.

@@ -1,0 +1,191 @@
+//! What subscribers see of a commit, and what the history keeps of it. The JSON form is frozen: it is stored.
+
+use std::sync::Arc;
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use crate::limits::HISTORY_MAX_BYTES;
+
+use super::codec::CodecError;
+use super::value::{object_text, write_string};
+use super::{Commit, Key, Op, Space, Stored, Timestamp, Value, Version};
+
+/// What subscribers see of a commit.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Update {
+    /// The version that the commit took.
+    pub version: Version,
+    /// Keys that have a new value, in order.
+    pub changes: Vec<(Key, Value)>,
+    /// Keys that are gone, in order.
+    pub deleted: Vec<Key>,
+    /// Whether every earlier key went first.
+    pub cleared: bool,
+    /// Whether the object was deleted; then there is nothing but the version.
+    pub deleted_object: bool,
+    /// Whether it was too large for the history; then there is nothing but the version.
+    pub too_large: bool,
+    /// The method that caused it.
+    pub method: Arc<str>,
+    /// Who caused it.
+    pub by: Arc<str>,
+    /// When.
+    pub timestamp: Timestamp,
+    /// What the class added.
+    pub delta: Option<Value>,
+}
+
+impl Update {
+    /// The update of a commit; none if it took no version. Private keys are left out.
+    #[must_use]
+    pub fn from_commit(commit: &Commit) -> Option<Self> {
+        if !commit.changes_version() {
+            return None;
+        }
+        let mut update = Self {
+            version: commit.meta.version,
+            changes: Vec::new(),
+            deleted: Vec::new(),
+            cleared: false,
+            deleted_object: commit.deletes_object,
+            too_large: false,
+            method: commit.method.clone(),
+            by: commit.subject.clone(),
+            timestamp: commit.time,
+            delta: commit.delta.clone(),
+        };
+        for op in &commit.ops {
+            match op {
+                Op::Clear => update.cleared = true,
+                Op::Put { key, value: Stored::Json(value) } if key.space == Space::Public => {
+                    update.changes.push((key.key.clone(), value.clone()));
+                }
+                Op::Delete { key } if key.space == Space::Public => update.deleted.push(key.key.clone()),
+                Op::Put { .. } | Op::Delete { .. } => {}
+            }
+        }
+        Some(update)
+    }
+
+    /// The frozen JSON text: CONTRACT section 3 without `type`, `ref` and `object`.
+    #[must_use]
+    pub fn to_json_text(&self) -> String {
+        if self.deleted_object {
+            return format!(r#"{{"version":{},"deleted_object":true}}"#, self.version);
+        }
+        if self.too_large {
+            return format!(r#"{{"version":{},"too_large":true}}"#, self.version);
+        }
+        let mut text = format!(r#"{{"version":{},"changes":"#, self.version);
+        text.push_str(&object_text(self.changes.iter().map(|(key, value)| (key, value))));
+        text.push_str(r#","deleted":["#);
+        for (index, key) in self.deleted.iter().enumerate() {
+            if index > 0 {
+                text.push(',');
+            }
+            write_string(key.as_str(), &mut text);
+        }
+        text.push(']');
+        if self.cleared {
+            text.push_str(r#","cleared":true"#);
+        }
+        text.push_str(r#","method":"#);
+        write_string(&self.method, &mut text);
+        text.push_str(r#","by":"#);
+        write_string(&self.by, &mut text);
+        text.push_str(r#","timestamp":""#);
+        text.push_str(&self.timestamp.to_string());
+        text.push('"');
+        if let Some(delta) = &self.delta {
+            text.push_str(r#","delta":"#);
+            text.push_str(delta.as_str());
+        }
+        text.push('}');
+        text
+    }
+
+    /// The text that the history keeps: an update larger than the history says so and no more.
+    #[must_use]
+    pub fn to_history_text(&self) -> String {
+        let text = self.to_json_text();
+        if text.len() as u64 > HISTORY_MAX_BYTES {
+            Self::beyond_history(self.version).to_json_text()
+        } else {
+            text
+        }
+    }
+
+    /// The entry of an update that was too large for the history.
+    fn beyond_history(version: Version) -> Self {
+        Self {
+            version,
+            changes: Vec::new(),
+            deleted: Vec::new(),
+            cleared: false,
+            deleted_object: false,
+            too_large: true,
+            method: "".into(),
+            by: "".into(),
+            timestamp: Timestamp::default(),
+            delta: None,
+        }
+    }
+
+    /// Parses what [`Update::to_json_text`] wrote.
+    ///
+    /// # Errors
+    /// [`CodecError::NotJson`] if it is anything else.
+    pub fn parse(text: &str) -> Result<Self, CodecError> {
+        let wire: Wire<'_> = super::json::parse_trusted(text).map_err(|_| CodecError::NotJson)?;
+        wire.into_update().ok_or(CodecError::NotJson)
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Wire<'a> {
+    version: Version,
+    #[serde(borrow, default)]
+    changes: std::collections::BTreeMap<String, &'a RawValue>,
+    #[serde(default)]
+    deleted: Vec<String>,
+    #[serde(default)]
+    cleared: bool,
+    #[serde(default)]
+    deleted_object: bool,
+    #[serde(default)]
+    too_large: bool,
+    #[serde(default)]
+    method: String,
+    #[serde(default)]
+    by: String,
+    timestamp: Option<Timestamp>,
+    #[serde(borrow, default)]
+    delta: Option<&'a RawValue>,
+}
+
+impl Wire<'_> {
+    fn into_update(self) -> Option<Update> {
+        let value = |raw: &RawValue| Value::from_stored(raw.get()).ok();
+        let entry = |(key, raw): (String, &RawValue)| Some((Key::parse(&key).ok()?, value(raw)?));
+        let changes = self.changes.into_iter().map(entry).collect::<Option<Vec<_>>>()?;
+        let deleted = self.deleted.iter().map(|key| Key::parse(key).ok()).collect::<Option<Vec<_>>>()?;
+        let delta = match self.delta {
+            Some(raw) => Some(value(raw)?),
+            None => None,
+        };
+        Some(Update {
+            version: self.version,
+            changes,
+            deleted,
+            cleared: self.cleared,
+            deleted_object: self.deleted_object,
+            too_large: self.too_large,
+            method: self.method.into(),
+            by: self.by.into(),
+            timestamp: self.timestamp.unwrap_or_default(),
+            delta,
+        })
+    }
+}

@@ -1,0 +1,175 @@
+//! A JSON value under a key, kept as its canonical text: that is what is stored, sent and compared.
+//!
+//! Canonical: no spaces, the keys of objects in byte order, whole numbers without a fraction. Equal
+//! values have equal texts, so a state and the updates that lead to it can be compared byte by byte.
+
+use std::fmt;
+use std::sync::Arc;
+
+use serde::de::{DeserializeOwned, IgnoredAny};
+use serde::ser::Error as _;
+use serde_json::value::RawValue;
+
+use super::json::{normalize, parse_trusted};
+use super::{Key, codec};
+
+/// A JSON value in its canonical text. Cheap to clone.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct Value(Arc<str>);
+
+impl Value {
+    /// The value of a parsed JSON text. The caller bounds its depth ([`super::parse_json`] did).
+    #[must_use]
+    pub fn from_json(mut json: serde_json::Value) -> Self {
+        normalize(&mut json);
+        let mut text = String::new();
+        write_canonical(&json, &mut text);
+        Self(text.into())
+    }
+
+    /// The value that a type serializes to.
+    ///
+    /// # Errors
+    /// What serde says of a type that has no form in JSON, such as a map whose keys are no strings.
+    pub fn from_serialize<T: serde::Serialize + ?Sized>(value: &T) -> serde_json::Result<Self> {
+        serde_json::to_value(value).map(Self::from_json)
+    }
+
+    /// A text that was written by [`Value::as_str`] before.
+    ///
+    /// # Errors
+    /// [`codec::CodecError`] if it is not JSON.
+    pub(crate) fn from_stored(text: &str) -> Result<Self, codec::CodecError> {
+        parse_trusted::<IgnoredAny>(text).map_err(|_| codec::CodecError::NotJson)?;
+        Ok(Self(text.into()))
+    }
+
+    /// JSON's `null`.
+    #[must_use]
+    pub fn null() -> Self {
+        Self("null".into())
+    }
+
+    /// The value as a tree.
+    #[must_use]
+    pub fn to_json(&self) -> serde_json::Value {
+        parse_trusted(&self.0).expect("a value was written from JSON")
+    }
+
+    /// The value as a type of one's own.
+    ///
+    /// # Errors
+    /// What serde says of a value of another shape.
+    pub fn parse<T: DeserializeOwned>(&self) -> serde_json::Result<T> {
+        parse_trusted(&self.0)
+    }
+
+    /// The canonical text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The length of the text, in bytes; never 0.
+    #[expect(clippy::len_without_is_empty, reason = "no JSON text is empty")]
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+}
+
+impl From<i64> for Value {
+    fn from(number: i64) -> Self {
+        Self(number.to_string().into())
+    }
+}
+
+impl From<u64> for Value {
+    fn from(number: u64) -> Self {
+        Self(number.to_string().into())
+    }
+}
+
+impl From<&str> for Value {
+    fn from(text: &str) -> Self {
+        let mut quoted = String::with_capacity(text.len() + 2);
+        write_string(text, &mut quoted);
+        Self(quoted.into())
+    }
+}
+
+impl serde::Serialize for Value {
+    /// Embeds the text as it stands; only `serde_json` can take it.
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serde_json::from_str::<&RawValue>(&self.0).map_err(S::Error::custom)?.serialize(serializer)
+    }
+}
+
+impl fmt::Display for Value {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Debug for Value {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// The JSON object that has these entries, in the order given.
+#[must_use]
+pub fn object_text<'a>(entries: impl IntoIterator<Item = (&'a Key, &'a Value)>) -> String {
+    let mut text = String::from("{");
+    for (key, value) in entries {
+        if text.len() > 1 {
+            text.push(',');
+        }
+        write_string(key.as_str(), &mut text);
+        text.push(':');
+        text.push_str(value.as_str());
+    }
+    text.push('}');
+    text
+}
+
+/// Appends a text as a JSON string.
+pub fn write_string(text: &str, out: &mut String) {
+    let quoted = serde_json::to_string(text).expect("a text has a form in JSON");
+    out.push_str(&quoted);
+}
+
+fn write_canonical(json: &serde_json::Value, out: &mut String) {
+    match json {
+        serde_json::Value::Null => out.push_str("null"),
+        serde_json::Value::Bool(true) => out.push_str("true"),
+        serde_json::Value::Bool(false) => out.push_str("false"),
+        serde_json::Value::Number(number) => out.push_str(&number.to_string()),
+        serde_json::Value::String(text) => write_string(text, out),
+        serde_json::Value::Array(items) => {
+            out.push('[');
+            for (index, item) in items.iter().enumerate() {
+                if index > 0 {
+                    out.push(',');
+                }
+                write_canonical(item, out);
+            }
+            out.push(']');
+        }
+        serde_json::Value::Object(map) => {
+            // Sorted here, whatever order the map keeps: a feature of another crate may change that.
+            let mut entries: Vec<_> = map.iter().collect();
+            entries.sort_unstable_by_key(|(key, _)| *key);
+            out.push('{');
+            for (index, (key, value)) in entries.into_iter().enumerate() {
+                if index > 0 {
+                    out.push(',');
+                }
+                write_string(key, out);
+                out.push(':');
+                write_canonical(value, out);
+            }
+            out.push('}');
+        }
+    }
+}
