@@ -19,3 +19,5 @@ pub mod error;
 pub mod limits;
 pub mod object;
 pub mod telemetry;
+pub mod live;
+pub mod runtime;

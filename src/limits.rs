@@ -1,6 +1,7 @@
 //! Every limit of the server, with its unit and its reason. The relations between them are asserted
 //! when the crate is compiled.
 
+use std::num::NonZeroUsize;
 use std::time::Duration;
 
 /// Longest object name, in bytes of UTF-8.
@@ -37,10 +38,12 @@ pub const ACTIVATION_LOAD_KEYS: usize = 64;
 pub const ACTIVATION_LOAD_MAX_BYTES: usize = 64 * 1024;
 /// Keys and values an activation holds in memory, in bytes; beyond it they are read again when needed.
 pub const ACTIVATION_CACHE_MAX_BYTES: usize = 4 * 1024 * 1024;
+/// Objects of a shard whose last commit apply remembers, to check the next one without a look at the disk.
+pub const BASES_KEPT: NonZeroUsize = NonZeroUsize::new(8_192).expect("it is not zero");
 /// Activations looked at or put to sleep while the registry is held: what takes well below a millisecond.
 pub const PASSIVATIONS_A_SWEEP: usize = 1_024;
 /// Commits of one object on their way at once.
-pub const COMMITS_IN_FLIGHT_MAX: usize = 1_024;
+pub const COMMITS_IN_FLIGHT_MAX: u64 = 1_024;
 /// Longest idempotency key, in visible ASCII characters.
 pub const IDEMPOTENCY_KEY_MAX_BYTES: usize = 255;
 /// How long an idempotency record is kept, in milliseconds.
@@ -76,5 +79,9 @@ pub const SUBSCRIBER_MAX_BYTES: usize = 4 * 1024 * 1024;
 
 const _: () = assert!(VALUE_MAX_BYTES < BODY_MAX_BYTES, "a value arrives in a body");
 const _: () = assert!(BODY_MAX_BYTES < STATE_ANSWER_MAX_BYTES, "what was put at once can be read at once");
+const _: () = assert!(
+    CALLS_ADMITTED_MAX as u64 == MAILBOX_MAX_CALLS as u64 + COMMITS_IN_FLIGHT_MAX,
+    "an unanswered call is in the mailbox or on its way"
+);
 const _: () = assert!(PAGE_DEFAULT <= PAGE_MAX, "the default page is a page");
 const _: () = assert!(RECORD_KEPT_MIN_MS < RECORD_KEPT_MS, "the least is less than the most");

@@ -1,0 +1,15 @@
+//! Subscribers: who watches which object through this node.
+//!
+//! A gateway holds at most one stream an object, whatever the number of its subscribers, and fans out
+//! here: each update is shared by all of them, and each frame of it is encoded once. There are no
+//! sockets in here; `api` takes events from a [`Subscription`] and writes them in its dialect.
+//!
+//! What a subscriber is promised: after the opening, each version once, in order. A subscriber that
+//! does not keep up is told its last version and let go; it never delays anyone.
+
+mod hub;
+mod queue;
+mod update;
+
+pub use hub::{Event, Hub, Opening, Subscription};
+pub use update::LiveUpdate;

@@ -1,0 +1,317 @@
+//! The hub: one stream an object, fanned out to the subscribers of this gateway.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::LiveUpdate;
+use super::queue::{Item, Queue, Taken};
+use crate::caller::Caller;
+use crate::error::{Code, Error};
+use crate::object::{Key, ObjectAddress, Value, Version};
+use crate::runtime::{Action, Outcome, Runtime, Stream, StreamEvent};
+use crate::telemetry::Metrics;
+
+/// The subscribers of this gateway. Cheap to clone.
+#[derive(Clone)]
+pub struct Hub(Arc<Inner>);
+
+struct Inner {
+    runtime: Runtime,
+    topics: Mutex<HashMap<ObjectAddress, Arc<Topic>>>,
+    subscribers: AtomicUsize,
+    max_subscribers: usize,
+    metrics: Metrics,
+    tasks: TaskTracker,
+    closing: CancellationToken,
+    reopen_within: Duration,
+}
+
+/// An object's subscribers on this gateway.
+struct Topic {
+    queues: Mutex<Vec<Arc<Queue>>>,
+    /// The last subscriber has left.
+    ended: CancellationToken,
+}
+
+/// How a subscription begins, or begins again.
+#[derive(Debug, Clone)]
+pub enum Opening {
+    /// With the whole state.
+    Init {
+        /// The version it is of; 0 for an object never written.
+        version: Version,
+        /// Every key and value; `None` if it is too large for one frame.
+        state: Option<Vec<(Key, Value)>>,
+    },
+    /// Where it left off: every update after `since` follows.
+    Resumed {
+        /// The object's version now.
+        version: Version,
+    },
+}
+
+/// What a subscriber is told.
+#[derive(Debug, Clone)]
+pub enum Event {
+    /// The next update; also that the object was deleted, see [`crate::object::Update::deleted_object`].
+    Update(Arc<LiveUpdate>),
+    /// The history did not reach back far enough: begin again with the full state.
+    Reset(Opening),
+    /// The subscriber did not keep up. Nothing follows; it may come back with its version.
+    TooSlow {
+        /// The last version it was given.
+        version: Version,
+    },
+    /// The server stops. Nothing follows; any node goes on from its version.
+    GoingAway {
+        /// The last version it was given.
+        version: Version,
+    },
+}
+
+/// One subscriber's view of one object. Dropping it ends it.
+pub struct Subscription {
+    seat: Seat,
+    caller: Caller,
+    address: ObjectAddress,
+    topic: Arc<Topic>,
+    queue: Arc<Queue>,
+    opening: Opening,
+    missed: VecDeque<Arc<LiveUpdate>>,
+    passed: Version,
+    over: Option<Event>,
+}
+
+impl Hub {
+    /// The hub of a node.
+    #[must_use]
+    pub fn new(runtime: Runtime, max_subscribers: usize, reopen_within: Duration, metrics: Metrics) -> Self {
+        Self(Arc::new(Inner {
+            runtime,
+            topics: Mutex::default(),
+            subscribers: AtomicUsize::new(0),
+            max_subscribers,
+            metrics,
+            tasks: TaskTracker::new(),
+            closing: CancellationToken::new(),
+            reopen_within,
+        }))
+    }
+
+    /// Subscribes to an object, from the version last seen if one is given.
+    ///
+    /// # Errors
+    ///
+    /// Those of reading the object; `overloaded` beyond the subscribers that a node takes.
+    pub async fn subscribe(
+        &self,
+        caller: &Caller,
+        address: &ObjectAddress,
+        since: Option<Version>,
+    ) -> Result<Subscription, Error> {
+        let seat = Seat::take(self)?;
+        let queue = Arc::new(Queue::default());
+        let topic = self.join(caller, address, &queue)?;
+        // The queue is filled from here on, so nothing between the state read now and the first update
+        // is lost.
+        let mut subscription = Subscription {
+            seat,
+            caller: caller.clone(),
+            address: address.clone(),
+            topic,
+            queue,
+            opening: Opening::Resumed { version: Version::ZERO },
+            missed: VecDeque::new(),
+            passed: Version::ZERO,
+            over: None,
+        };
+        subscription.opening = subscription.open(since).await?;
+        Ok(subscription)
+    }
+
+    /// Tells every subscriber that the server stops.
+    pub async fn close(&self) {
+        self.0.closing.cancel();
+        for topic in self.0.topics.lock().values() {
+            topic.queues.lock().iter().for_each(|queue| queue.close());
+        }
+        self.0.tasks.close();
+        self.0.tasks.wait().await;
+    }
+
+    /// How many subscriptions there are.
+    #[must_use]
+    pub fn subscribers(&self) -> usize {
+        self.0.subscribers.load(Ordering::Relaxed)
+    }
+
+    fn join(
+        &self,
+        caller: &Caller,
+        address: &ObjectAddress,
+        queue: &Arc<Queue>,
+    ) -> Result<Arc<Topic>, Error> {
+        if self.0.closing.is_cancelled() {
+            return Err(Error::new(
+                Code::Unavailable,
+                "the server is stopping; use another node or come back",
+            ));
+        }
+        let mut topics = self.0.topics.lock();
+        if let Some(topic) = topics.get(address) {
+            topic.queues.lock().push(queue.clone());
+            return Ok(topic.clone());
+        }
+        let stream = self.0.runtime.stream(caller, address)?;
+        let topic =
+            Arc::new(Topic { queues: Mutex::new(vec![queue.clone()]), ended: CancellationToken::new() });
+        topics.insert(address.clone(), topic.clone());
+        self.0.tasks.spawn(fan_out(topic.clone(), stream, self.0.metrics.clone(), address.clone()));
+        Ok(topic)
+    }
+
+    fn leave(&self, address: &ObjectAddress, topic: &Topic, queue: &Arc<Queue>) {
+        let mut topics = self.0.topics.lock();
+        let mut queues = topic.queues.lock();
+        queues.retain(|other| !Arc::ptr_eq(other, queue));
+        if queues.is_empty() {
+            drop(queues);
+            topics.remove(address);
+            topic.ended.cancel();
+        }
+    }
+}
+
+/// Carries an object's updates from its stream to its subscribers, until the last one has left.
+async fn fan_out(topic: Arc<Topic>, mut stream: Stream, metrics: Metrics, address: ObjectAddress) {
+    loop {
+        let event = tokio::select! {
+            biased;
+            () = topic.ended.cancelled() => return,
+            event = stream.next() => event,
+        };
+        let item = match event {
+            Some(StreamEvent::Update(update)) => Item::Update(LiveUpdate::new(address.clone(), update)),
+            Some(StreamEvent::Overrun) => Item::Lost,
+            None => return,
+        };
+        let queues = topic.queues.lock();
+        for queue in &*queues {
+            queue.put(item.clone());
+        }
+        metrics.updates_delivered.inc_by(queues.len() as u64);
+    }
+}
+
+impl Subscription {
+    /// How it begins.
+    #[must_use]
+    pub fn opening(&self) -> &Opening {
+        &self.opening
+    }
+
+    /// The last version passed on.
+    #[must_use]
+    pub fn version(&self) -> Version {
+        self.passed
+    }
+
+    /// The next event. Cancel safe. After [`Event::TooSlow`] and [`Event::GoingAway`] it repeats itself.
+    pub async fn next(&mut self) -> Event {
+        loop {
+            if let Some(over) = &self.over {
+                return over.clone();
+            }
+            if let Some(update) = self.missed.pop_front() {
+                self.passed = update.version;
+                return Event::Update(update);
+            }
+            match self.queue.take().await {
+                Taken::Item(Item::Update(update)) if update.version <= self.passed => {}
+                Taken::Item(Item::Update(update)) if update.version == self.passed.next() => {
+                    self.passed = update.version;
+                    return Event::Update(update);
+                }
+                Taken::Item(Item::Update(_) | Item::Lost) => {
+                    if let Some(event) = self.reopen().await {
+                        return event;
+                    }
+                }
+                Taken::TooSlow => {
+                    self.seat.0.0.metrics.slow_closes.inc();
+                    self.over = Some(Event::TooSlow { version: self.passed });
+                }
+                Taken::Closed => self.over = Some(Event::GoingAway { version: self.passed }),
+            }
+        }
+    }
+
+    /// Reads what was lost on the way from the object's history.
+    async fn reopen(&mut self) -> Option<Event> {
+        self.caller.deadline = Instant::now() + self.seat.0.0.reopen_within;
+        match self.open(Some(self.passed)).await {
+            Ok(Opening::Resumed { .. }) => None,
+            Ok(opening @ Opening::Init { .. }) => Some(Event::Reset(opening)),
+            Err(error) => {
+                tracing::warn!(address = %self.address, %error, "a subscription cannot go on; its client comes back");
+                self.over = Some(Event::GoingAway { version: self.passed });
+                None
+            }
+        }
+    }
+
+    async fn open(&mut self, since: Option<Version>) -> Result<Opening, Error> {
+        let action = Action::Open { since };
+        let answer = self.seat.0.0.runtime.call(&self.caller, &self.address, action.into()).await?;
+        match answer.outcome {
+            Outcome::Init { entries } => {
+                self.missed.clear();
+                self.passed = answer.version;
+                Ok(Opening::Init { version: answer.version, state: entries })
+            }
+            Outcome::Resumed { updates } => {
+                let updates = updates.into_iter().map(|update| LiveUpdate::new(self.address.clone(), update));
+                self.missed = updates.collect();
+                self.passed = since.expect("a subscription resumes from a version");
+                Ok(Opening::Resumed { version: answer.version })
+            }
+            other => unreachable!("an open is answered by init or resumed, not {other:?}"),
+        }
+    }
+}
+
+impl Drop for Subscription {
+    fn drop(&mut self) {
+        self.seat.0.leave(&self.address, &self.topic, &self.queue);
+    }
+}
+
+/// A subscriber's place among those that the node takes.
+struct Seat(Hub);
+
+impl Seat {
+    fn take(hub: &Hub) -> Result<Self, Error> {
+        let taken = hub.0.subscribers.fetch_add(1, Ordering::Relaxed);
+        hub.0.metrics.subscribers.inc();
+        let seat = Self(hub.clone());
+        let max = hub.0.max_subscribers;
+        if taken >= max {
+            let detail = format!("the node has {max} subscriptions; use another node or come back");
+            return Err(Error::new(Code::Overloaded, detail));
+        }
+        Ok(seat)
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        self.0.0.subscribers.fetch_sub(1, Ordering::Relaxed);
+        self.0.0.metrics.subscribers.dec();
+    }
+}

@@ -1,0 +1,104 @@
+//! What waits for one subscriber: bounded in frames and in bytes.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+
+use super::LiveUpdate;
+use crate::limits;
+
+/// One thing for a subscriber.
+#[derive(Debug, Clone)]
+pub(super) enum Item {
+    /// The next update.
+    Update(Arc<LiveUpdate>),
+    /// Updates were lost on the way here; the subscriber reads on from its last version.
+    Lost,
+}
+
+/// A subscriber's queue: the hub puts in, the subscriber takes out.
+#[derive(Default)]
+pub(super) struct Queue {
+    inner: Mutex<Inner>,
+    filled: Notify,
+}
+
+#[derive(Default)]
+struct Inner {
+    items: VecDeque<Item>,
+    bytes: usize,
+    overflown: bool,
+    closed: bool,
+}
+
+/// What a subscriber finds in its queue.
+#[derive(Debug)]
+pub(super) enum Taken {
+    Item(Item),
+    /// More than fits was put in: the subscriber is too slow.
+    TooSlow,
+    /// The hub has closed.
+    Closed,
+}
+
+impl Queue {
+    /// Puts one in. Never waits; what does not fit marks the subscriber as too slow.
+    pub(super) fn put(&self, item: Item) {
+        let mut inner = self.inner.lock();
+        let size = size(&item);
+        let full = inner.items.len() >= limits::SUBSCRIBER_MAX_FRAMES
+            || (inner.bytes + size > limits::SUBSCRIBER_MAX_BYTES && !inner.items.is_empty());
+        if inner.overflown || full {
+            // What was waiting is of no use any more: free it now, not when the socket lets go.
+            inner.overflown = true;
+            inner.items = VecDeque::new();
+            inner.bytes = 0;
+        } else {
+            inner.bytes += size;
+            inner.items.push_back(item);
+        }
+        drop(inner);
+        self.filled.notify_one();
+    }
+
+    /// Nothing more will come.
+    pub(super) fn close(&self) {
+        self.inner.lock().closed = true;
+        self.filled.notify_one();
+    }
+
+    /// Takes the next one. Cancel safe.
+    pub(super) async fn take(&self) -> Taken {
+        loop {
+            if let Some(taken) = self.try_take() {
+                return taken;
+            }
+            self.filled.notified().await;
+        }
+    }
+
+    fn try_take(&self) -> Option<Taken> {
+        let mut inner = self.inner.lock();
+        if inner.overflown {
+            return Some(Taken::TooSlow);
+        }
+        let Some(item) = inner.items.pop_front() else {
+            return inner.closed.then_some(Taken::Closed);
+        };
+        inner.bytes -= size(&item);
+        if inner.items.is_empty() {
+            // An idle subscriber holds no memory for the burst it once had.
+            inner.items = VecDeque::new();
+        }
+        Some(Taken::Item(item))
+    }
+}
+
+fn size(item: &Item) -> usize {
+    match item {
+        Item::Update(update) => update.weight(),
+        Item::Lost => 0,
+    }
+}

@@ -1,0 +1,53 @@
+//! The objects alive on this node.
+//!
+//! Read in the order of a call: [`Runtime`] (`handle`) authorises it and finds the shard; `registry`
+//! finds or starts the object's activation and admits the call; `activation` is the actor that takes
+//! it; `turns` runs the class and makes the commit; the shard replicates it; `machine` applies it on
+//! every replica; `gate` lets out the update, to `streams`, and then the reply, to the caller.
+//!
+//! Beside that way: `passivation` puts idle objects to sleep, `alarms` wakes those whose time has come,
+//! `lists` gathers over all shards.
+
+mod activation;
+mod alarms;
+mod cursor;
+mod failure;
+mod gate;
+mod handle;
+mod history;
+mod lists;
+mod machine;
+mod passivation;
+mod recent;
+mod records;
+mod registry;
+mod request;
+mod state;
+mod storage;
+mod streams;
+mod turns;
+mod work;
+
+use std::num::NonZeroUsize;
+use std::time::Duration;
+
+pub use handle::{Intent, Runtime};
+pub use machine::ObjectMachine;
+pub use request::{Absent, Action, Answer, ListQuery, Location, ObjectPage, ObjectSummary, Outcome, Request};
+pub use state::{ClusterState, ClusterView, NodeView, NodeWish, ProblemView};
+pub use streams::{Stream, StreamEvent};
+
+/// What the runtime of a node is started with.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Most objects in memory; beyond it the least recently used goes to sleep.
+    pub max_active_objects: NonZeroUsize,
+    /// Most requests that wait for their answer on this node.
+    pub max_requests_waiting: usize,
+    /// Replicas that each shard should have.
+    pub replication_factor: u16,
+    /// How long an object stays in memory with nobody using it.
+    pub passivation_idle: Duration,
+    /// How long a turn of the runtime's own may take to be answered.
+    pub request_deadline: Duration,
+}

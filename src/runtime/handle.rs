@@ -1,0 +1,307 @@
+//! The runtime's handle: the one call that every surface makes.
+//!
+//! Here a call is authorised, finds its shard and its activation, waits through an election, and is
+//! tried again where it surely had no effect, all within the caller's deadline.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use stead_cluster::{Cluster, Shard, Slot, Term};
+use tokio::time::timeout_at;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::activation::{self, Parts};
+use super::failure::{self, Failure};
+use super::registry::{Entry, Registry};
+use super::streams::{Stream, Streams};
+use super::work::{Task, Work};
+use super::{Answer, Location, Options, Request};
+use crate::caller::Caller;
+use crate::class::{Access, Class, Classes};
+use crate::clock::Clock;
+use crate::error::{Code, Error};
+use crate::object::{ClassName, ObjectAddress, Tenant};
+use crate::telemetry::Metrics;
+
+/// The objects of this node, and the way to those of others. Cheap to clone.
+#[derive(Clone)]
+pub struct Runtime(Arc<Inner>);
+
+pub(super) struct Inner {
+    pub(super) cluster: Cluster,
+    pub(super) classes: Classes,
+    pub(super) registry: Arc<Registry>,
+    pub(super) streams: Streams,
+    pub(super) parts: Arc<Parts>,
+    pub(super) options: Options,
+    pub(super) metrics: Metrics,
+    pub(super) clock: Arc<Clock>,
+    pub(super) tasks: TaskTracker,
+    pub(super) stopping: CancellationToken,
+    requests_waiting: AtomicUsize,
+}
+
+/// What a caller wants to do, for the one place that decides whether it may.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Intent {
+    /// See state, updates, lists or places.
+    Read,
+    /// Change an object.
+    Write,
+}
+
+impl Runtime {
+    /// Starts the objects of this node: the supervisor, passivation and alarms.
+    ///
+    /// # Errors
+    ///
+    /// When the supervisor cannot be started.
+    pub async fn start(
+        cluster: Cluster,
+        classes: Classes,
+        options: Options,
+        clock: Arc<Clock>,
+        metrics: Metrics,
+    ) -> Result<Self, ractor::SpawnErr> {
+        let streams = Streams::default();
+        let (supervisor, _) =
+            ractor::Actor::spawn(None, activation::Supervisor::new(metrics.clone()), ()).await?;
+        let tasks = TaskTracker::new();
+        let parts = Arc::new(Parts {
+            supervisor,
+            streams: streams.clone(),
+            clock: clock.clone(),
+            metrics: metrics.clone(),
+            own_subject: "stead".into(),
+        });
+        let registry = Arc::new(Registry::new(options.max_active_objects, metrics.clone()));
+        let runtime = Self(Arc::new(Inner {
+            cluster,
+            classes,
+            registry,
+            streams,
+            parts,
+            options,
+            metrics,
+            clock,
+            tasks,
+            stopping: CancellationToken::new(),
+            requests_waiting: AtomicUsize::new(0),
+        }));
+        runtime.0.tasks.spawn(super::passivation::run(runtime.clone()));
+        runtime.0.tasks.spawn(super::alarms::run(runtime.clone()));
+        Ok(runtime)
+    }
+
+    /// Asks one object, and answers when what the answer rests on is durable.
+    ///
+    /// # Errors
+    ///
+    /// Every [`Code`] that concerns an object; `retry` says whether the request may be sent again.
+    pub async fn call(
+        &self,
+        caller: &Caller,
+        address: &ObjectAddress,
+        request: Request,
+    ) -> Result<Answer, Error> {
+        let answered = self.admit(caller, address, request).await;
+        if let Err(error) = &answered {
+            self.0.metrics.refused_with(error.code);
+        }
+        answered
+    }
+
+    async fn admit(
+        &self,
+        caller: &Caller,
+        address: &ObjectAddress,
+        request: Request,
+    ) -> Result<Answer, Error> {
+        let intent = if request.action.is_write() { Intent::Write } else { Intent::Read };
+        let class = self.authorize(caller, address.tenant(), address.class(), intent)?;
+        let _waiting = Waiting::enter(&self.0.requests_waiting, self.0.options.max_requests_waiting)?;
+        self.ask(caller, address, class, Task::Request(request), intent).await
+    }
+
+    /// Opens the stream of an object's updates. One that this gateway opened before ends.
+    ///
+    /// # Errors
+    ///
+    /// When the caller may not read the object, or there is no such class.
+    pub fn stream(&self, caller: &Caller, address: &ObjectAddress) -> Result<Stream, Error> {
+        self.authorize(caller, address.tenant(), address.class(), Intent::Read)?;
+        Ok(self.0.streams.open(address))
+    }
+
+    /// Where an object lives.
+    ///
+    /// # Errors
+    ///
+    /// When there is no such class.
+    pub fn location(&self, caller: &Caller, address: &ObjectAddress) -> Result<Location, Error> {
+        self.authorize(caller, address.tenant(), address.class(), Intent::Read)?;
+        let hash = address.hash();
+        let status = self.shard_of(address).status();
+        Ok(Location {
+            id: hash.id(),
+            slot: hash.slot(),
+            shard: status.id.0,
+            leader: status.leader.map(|node| node.0),
+            replicas: status.replicas.iter().map(|node| node.0).collect(),
+        })
+    }
+
+    /// The one place that decides what a caller may do. It says yes to what a class declares open
+    /// until identities exist.
+    pub(super) fn authorize(
+        &self,
+        caller: &Caller,
+        tenant: &Tenant,
+        class: &ClassName,
+        intent: Intent,
+    ) -> Result<Arc<dyn Class>, Error> {
+        let missing = || Error::new(Code::ClassNotFound, format!("there is no class {class}"));
+        if *caller.tenant != *tenant.as_str() {
+            return Err(Error::new(Code::Forbidden, "the object belongs to another tenant"));
+        }
+        let found = self.0.classes.get(tenant, class).ok_or_else(missing)?;
+        match (found.access(), intent) {
+            (Access::Internal, _) => Err(missing()),
+            (Access::ReadOnly, Intent::Write) => Err(Error::new(
+                Code::Forbidden,
+                format!("objects of class {class} are written by their own routes and tools only"),
+            )),
+            (Access::Open | Access::ReadOnly, _) => Ok(found.clone()),
+        }
+    }
+
+    /// Runs a task on the object's activation, wherever and however often it takes.
+    pub(super) async fn ask(
+        &self,
+        caller: &Caller,
+        address: &ObjectAddress,
+        class: Arc<dyn Class>,
+        mut task: Task,
+        intent: Intent,
+    ) -> Result<Answer, Error> {
+        let caller = Arc::new(caller.clone());
+        let shard = self.shard_of(address);
+        loop {
+            let term = self.leading(shard, caller.deadline).await?;
+            let entry = self.0.registry.enter(address, term, |presence| {
+                activation::start(
+                    &self.0.parts,
+                    shard.clone(),
+                    term,
+                    address.clone(),
+                    class.clone(),
+                    presence,
+                )
+            })?;
+            let (actor, admission) = match entry {
+                Entry::Admitted(actor, admission) => (actor, admission),
+                Entry::Draining(presence) => {
+                    let drained = timeout_at(caller.deadline.into(), presence.drained()).await;
+                    drained.map_err(|_| late(Intent::Read))?;
+                    continue;
+                }
+            };
+            let (work, answer) = Work::new(task, caller.clone(), admission);
+            // A refused message is dropped, and so comes back as one that did not run.
+            drop(actor.send_message(work));
+            let given = timeout_at(caller.deadline.into(), answer).await.map_err(|_| late(intent))?;
+            match given.expect("work answers however it ends") {
+                Ok(answer) => return Ok(answer),
+                Err(Failure::Answered(error)) => return Err(error),
+                Err(Failure::NotRun(returned)) => task = returned,
+            }
+            if caller.deadline <= Instant::now() {
+                return Err(late(Intent::Read));
+            }
+            tokio::task::yield_now().await;
+        }
+    }
+
+    /// The shard that an object belongs to.
+    pub(super) fn shard_of(&self, address: &ObjectAddress) -> &Shard {
+        let slot = Slot::new(address.hash().slot()).expect("14 bits make a slot");
+        self.0.cluster.shard(self.0.cluster.layout().shard_of(slot))
+    }
+
+    /// The term under which this node leads a shard; waits through an election.
+    pub(super) async fn leading(&self, shard: &Shard, deadline: Instant) -> Result<Term, Error> {
+        let refused = match shard.lead() {
+            Ok(term) => return Ok(term),
+            Err(refused) => refused,
+        };
+        if refused.stopped.is_some() {
+            return Err(failure::not_leading(&refused));
+        }
+        let mut leadership = shard.leadership();
+        loop {
+            let changed = async {
+                // A closed channel means that the groups are shut down: then only the deadline ends this.
+                if leadership.changed().await.is_err() {
+                    std::future::pending::<()>().await;
+                }
+            };
+            let waited = timeout_at(deadline.into(), tokio::time::timeout(LEASE_LOOK, changed)).await;
+            match shard.lead() {
+                Ok(term) => return Ok(term),
+                Err(refused) if waited.is_err() || refused.stopped.is_some() => {
+                    return Err(failure::not_leading(&refused));
+                }
+                Err(_) => {}
+            }
+        }
+    }
+
+    pub(super) fn inner(&self) -> &Inner {
+        &self.0
+    }
+
+    /// Stops the timers, lets the turns under way finish, and drops the activations.
+    pub async fn stop(&self) {
+        self.0.stopping.cancel();
+        self.0.tasks.close();
+        self.0.tasks.wait().await;
+        self.0.registry.passivate(Duration::ZERO);
+        self.0.parts.supervisor.stop(None);
+    }
+}
+
+/// How often a lease is looked at again: it may run out and be renewed with nobody saying so.
+const LEASE_LOOK: Duration = Duration::from_millis(20);
+
+fn late(intent: Intent) -> Error {
+    match intent {
+        Intent::Read => {
+            Error::new(Code::Unavailable, "the object did not answer within the deadline; try again")
+        }
+        Intent::Write => failure::outcome_unknown("the deadline passed before the answer"),
+    }
+}
+
+/// One of the requests that wait on this node.
+struct Waiting<'a>(&'a AtomicUsize);
+
+impl<'a> Waiting<'a> {
+    fn enter(waiting: &'a AtomicUsize, most: usize) -> Result<Self, Error> {
+        let entered = Self(waiting);
+        if waiting.fetch_add(1, Ordering::Relaxed) >= most {
+            return Err(Error::new(
+                Code::Overloaded,
+                format!("{most} requests are waiting on this node; try again"),
+            ));
+        }
+        Ok(entered)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}

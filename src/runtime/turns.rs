@@ -1,0 +1,337 @@
+//! One object while it is active: what it takes for a turn, and what each request does in one.
+//!
+//! A turn runs without waiting: it reads memory and local disk, and ends either in an answer that rests
+//! on what was committed before, or in a commit that the activation hands to the shard. Memory is
+//! changed here as if the commit were applied already; if it is not, the activation is dropped.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use stead_cluster::{Shard, Term};
+
+use super::activation::Parts;
+use super::gate::Gate;
+use super::recent::Recent;
+use super::records;
+use super::storage::Keys;
+use super::work::Task;
+use super::{Absent, Action, Answer, Outcome, Request, cursor, failure};
+use crate::caller::Caller;
+use crate::class::Class;
+use crate::error::{Code, Error};
+use crate::limits;
+use crate::object::commit::{Cause, NewRecord};
+use crate::object::history::HistoryWindow;
+use crate::object::idempotency::{Fingerprint, IdempotencyKey};
+use crate::object::turn::{Decoded, Start};
+use crate::object::upkeep::Upkeep;
+use crate::object::{
+    Commit, Effects, Meta, ObjectAddress, Page, Refusal, Timestamp, Turn, Update, Value, Version, codec,
+};
+
+/// An object in memory, on its shard's leader.
+pub(crate) struct Active {
+    pub(crate) parts: Arc<Parts>,
+    pub(crate) shard: Shard,
+    pub(crate) term: Term,
+    pub(crate) gate: Arc<Gate>,
+    pub(super) address: ObjectAddress,
+    pub(super) class: Arc<dyn Class>,
+    pub(super) meta: Meta,
+    pub(super) keys: Keys,
+    pub(super) recent: Recent,
+    /// Loaded by the first commit.
+    pub(super) history: Option<HistoryWindow>,
+    pub(super) decoded: Option<Decoded>,
+    /// Commits of this activation so far; the gate counts the same.
+    pub(super) commits: u64,
+}
+
+/// What came of a turn.
+pub(crate) enum Turned {
+    /// An answer that rests on earlier commits only.
+    Read(Result<Answer, Error>),
+    /// A commit, and the answer that rests on it.
+    Commit { command: Bytes, update: Option<Arc<Update>>, answer: Answer },
+}
+
+/// The idempotency key of a call, and what it stands for.
+type Once = Option<(IdempotencyKey, Fingerprint)>;
+
+impl Active {
+    /// Takes one turn.
+    pub(crate) fn take(&mut self, task: Task, caller: &Caller) -> Turned {
+        let now = Timestamp(self.parts.clock.now_ms());
+        self.recent.forget_written(self.gate.settled(), self.shard.written());
+        self.parts.metrics.turns.inc();
+        let turned = match task {
+            Task::Request(request) => self.request(request, caller, now),
+            Task::Alarm { at } => self.alarm(at, caller, now),
+            Task::Due { at } => self.due(at, caller, now),
+        };
+        turned.unwrap_or_else(|error| Turned::Read(Err(error)))
+    }
+
+    fn request(&mut self, request: Request, caller: &Caller, now: Timestamp) -> Result<Turned, Error> {
+        let Request { action, idempotency_key, if_match } = request;
+        let once =
+            idempotency_key.filter(|_| action.is_write()).map(|key| (key, records::fingerprint(&action)));
+        if let Some((key, fingerprint)) = &once
+            && let Some(record) = self.record(key)?
+        {
+            self.parts.metrics.calls_repeated.inc();
+            return Ok(Turned::Read(records::replay(&record, fingerprint)));
+        }
+        let version = if self.meta.exists { self.meta.version } else { Version::ZERO };
+        if let Some(wanted) = if_match.filter(|wanted| *wanted != version) {
+            let detail = format!("the object is at version {version}, not {wanted}; read it and try again");
+            return Err(Error::new(Code::VersionMismatch, detail));
+        }
+        match action {
+            Action::Delete => self.delete(caller, now, once),
+            Action::Updates { since, limit } => self.updates(since, limit).map(|outcome| self.read(outcome)),
+            Action::Open { since } => self.open(since, caller, now).map(|outcome| self.read(outcome)),
+            action if action.is_write() => self.write(action, caller, now, once),
+            action => self.look(action, caller, now).map(|outcome| self.read(outcome)),
+        }
+    }
+
+    /// An answer that changes nothing.
+    fn read(&self, outcome: Outcome) -> Turned {
+        Turned::Read(Ok(Answer { version: self.meta.version, outcome }))
+    }
+
+    /// What the class does in a turn.
+    fn write(
+        &mut self,
+        action: Action,
+        caller: &Caller,
+        now: Timestamp,
+        once: Once,
+    ) -> Result<Turned, Error> {
+        let created = !self.meta.exists;
+        let method = method_of(&action);
+        let ran = self.run(
+            caller,
+            now,
+            |start| Turn::new(start),
+            |class, turn| match action {
+                Action::Initialize { keys } => {
+                    turn.create();
+                    class.initialize(turn, keys)?;
+                    Ok(Outcome::Initialized { created })
+                }
+                Action::Call { method, params } => {
+                    class.call(turn, &method, params).map(|result| Outcome::Result(Value::from_json(result)))
+                }
+                Action::Put { key, value } => class.put(turn, &key, value).map(|()| Outcome::Put),
+                Action::DeleteKey { key, absent } => match class.delete(turn, &key) {
+                    Err(Refusal::KeyNotFound { .. }) if absent == Absent::Fine => {
+                        Ok(Outcome::KeyDeleted { present: false })
+                    }
+                    deleted => deleted.map(|()| Outcome::KeyDeleted { present: true }),
+                },
+                other => unreachable!("{other:?} is not for the class to write"),
+            },
+        );
+        let (outcome, effects) = ran.map_err(failure::refused)?;
+        if effects.is_read() {
+            return Ok(self.read(outcome));
+        }
+        let cause = Cause { subject: caller.subject.clone(), method, time: now };
+        let commit = Commit::of_turn(self.address.clone(), &self.meta, effects, cause);
+        self.commit(commit, outcome, once, now)
+    }
+
+    /// What the class shows in a turn.
+    fn look(&mut self, action: Action, caller: &Caller, now: Timestamp) -> Result<Outcome, Error> {
+        let (exists, updated_at) = (self.meta.exists, self.meta.updated_at);
+        let ran = self.run(
+            caller,
+            now,
+            |start| Turn::new(start),
+            |class, turn| match action {
+                Action::State if !exists => Ok(Outcome::State { exists, entries: Vec::new(), updated_at }),
+                Action::State => Ok(Outcome::State { exists, entries: class.state(turn)?, updated_at }),
+                Action::Get { .. } if !exists => Ok(Outcome::Value(None)),
+                Action::Get { key } => class.get(turn, &key).map(Outcome::Value),
+                Action::Entries { prefix, limit, cursor: after } => {
+                    let after = after
+                        .as_deref()
+                        .map(cursor::decode)
+                        .transpose()
+                        .map_err(|error| Refusal::invalid(error.detail))?;
+                    let page = Page {
+                        entries: if exists { limit } else { 0 },
+                        bytes: limits::STATE_ANSWER_MAX_BYTES,
+                    };
+                    let entries = class.entries(turn, &prefix, after.as_deref(), page)?;
+                    let cursor = match entries.last() {
+                        // Only an empty answer is the end.
+                        Some((last, _)) => {
+                            let next = class.entries(
+                                turn,
+                                &prefix,
+                                Some(last.as_str()),
+                                Page { entries: 1, ..page },
+                            )?;
+                            next.first().map(|_| cursor::encode(last.as_str()))
+                        }
+                        None => None,
+                    };
+                    Ok(Outcome::Entries { entries, cursor })
+                }
+                other => unreachable!("{other:?} is not for the class to read"),
+            },
+        );
+        ran.map(|(outcome, _)| outcome).map_err(failure::refused)
+    }
+
+    /// Begins a subscription.
+    fn open(&mut self, since: Option<Version>, caller: &Caller, now: Timestamp) -> Result<Outcome, Error> {
+        if let Some(updates) = since.map(|since| self.missed(since)).transpose()?.flatten() {
+            return Ok(Outcome::Resumed { updates });
+        }
+        match self.look(Action::State, caller, now) {
+            Ok(Outcome::State { entries, .. }) => Ok(Outcome::Init { entries: Some(entries) }),
+            Ok(other) => unreachable!("a state is answered by a state, not {other:?}"),
+            Err(error) if error.code == Code::StateTooLarge => Ok(Outcome::Init { entries: None }),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn delete(&mut self, caller: &Caller, now: Timestamp, once: Once) -> Result<Turned, Error> {
+        if !self.meta.exists {
+            return Err(Error::new(Code::ObjectNotFound, "there is no such object"));
+        }
+        let cause = Cause { subject: caller.subject.clone(), method: "delete".into(), time: now };
+        let commit = Commit::of_deletion(self.address.clone(), &self.meta, cause);
+        self.decoded = None;
+        self.commit(commit, Outcome::Deleted, once, now)
+    }
+
+    /// Rings the alarm, unless it has been taken back or moved since it was found due. What fails, by a
+    /// refusal or a panic, is tried again later.
+    fn alarm(&mut self, at: Timestamp, caller: &Caller, now: Timestamp) -> Result<Turned, Error> {
+        if self.meta.alarm.is_none_or(|alarm| alarm.at != at) {
+            return Ok(self.read(Outcome::Put));
+        }
+        let cause = Cause { subject: caller.subject.clone(), method: "alarm".into(), time: now };
+        let ring = || self.run(caller, now, |start| Turn::for_alarm(start), |class, turn| class.alarm(turn));
+        let rung = catch_unwind(AssertUnwindSafe(ring));
+        let why = match rung {
+            Ok(Ok(((), effects))) => {
+                self.parts.metrics.alarms_fired.inc();
+                let commit = Commit::of_turn(self.address.clone(), &self.meta, effects, cause);
+                return self.commit(commit, Outcome::Put, None, now);
+            }
+            Ok(Err(refusal)) => refusal.to_string(),
+            Err(_) => "the class panicked".to_owned(),
+        };
+        self.parts.metrics.alarms_failed.inc();
+        let commit = Commit::of_failed_alarm(self.address.clone(), &self.meta, cause, rand::random());
+        match commit.meta.alarm {
+            Some(next) => {
+                tracing::warn!(address = %self.address, why, next = %next.at, attempts = next.attempts, "an alarm failed")
+            }
+            None => {
+                self.parts.metrics.alarms_abandoned.inc();
+                tracing::error!(address = %self.address, why, "an alarm failed for the last time; it is kept as failed");
+            }
+        }
+        self.commit(commit, Outcome::Put, None, now)
+    }
+
+    /// The runtime's own care: old idempotency records and tombstones go.
+    fn due(&mut self, at: Timestamp, caller: &Caller, now: Timestamp) -> Result<Turned, Error> {
+        if self.meta.due != Some(at) {
+            return Ok(self.read(Outcome::Put));
+        }
+        let mut upkeep = Upkeep::plan(&self.meta, &self.oldest_records()?, now);
+        if upkeep.forgets_object && self.parts.streams.has(&self.address) {
+            // Its next version would be 1 again, under the eyes of those who saw a later one.
+            upkeep.forgets_object = false;
+            upkeep.due = Some(now.plus_ms(limits::RECORD_KEPT_MS));
+        }
+        let cause = Cause { subject: caller.subject.clone(), method: "upkeep".into(), time: now };
+        let commit = Commit::of_upkeep(self.address.clone(), &self.meta, upkeep, cause);
+        self.commit(commit, Outcome::Put, None, now)
+    }
+
+    /// Runs the class on a write buffer. A refusal drops it; a panic drops the activation.
+    fn run<T>(
+        &mut self,
+        caller: &Caller,
+        now: Timestamp,
+        begin: impl for<'a> FnOnce(Start<'a>) -> Turn<'a>,
+        event: impl FnOnce(&dyn Class, &mut Turn<'_>) -> Result<T, Refusal>,
+    ) -> Result<(T, Effects), Refusal> {
+        let mut turn = begin(Start {
+            address: &self.address,
+            caller,
+            now,
+            seed: rand::random(),
+            meta: &self.meta,
+            storage: &self.keys,
+            decoded: self.decoded.take(),
+        });
+        match event(&*self.class, &mut turn) {
+            Ok(value) => {
+                let mut effects = turn.finish();
+                self.decoded = effects.decoded.take();
+                Ok((value, effects))
+            }
+            Err(refusal) => {
+                self.decoded = turn.abandon();
+                Err(refusal)
+            }
+        }
+    }
+
+    /// Changes memory as the commit will change the state, and gives the commit to be handed over.
+    fn commit(
+        &mut self,
+        mut commit: Commit,
+        outcome: Outcome,
+        once: Once,
+        now: Timestamp,
+    ) -> Result<Turned, Error> {
+        let answer = Answer { version: commit.meta.version, outcome };
+        if let Some((key, fingerprint)) = once {
+            let reply = records::encode(&answer);
+            // A refusal here comes after the class has run: what it keeps in memory is ahead.
+            let decoded = self.decoded.take();
+            let dropped = self.make_room(&key, reply.len(), now)?;
+            self.decoded = decoded;
+            commit.add_record(NewRecord { key, fingerprint, reply }, dropped);
+        }
+        let mut history = match self.history.take() {
+            Some(history) => history,
+            None => self.load_history()?,
+        };
+        let update = commit.enter_history(&mut history).map(Arc::new);
+        self.history = Some(history);
+        let command = Bytes::from(codec::encode_commit(&commit));
+        self.commits += 1;
+        self.recent.add(self.commits, update.as_ref(), commit.record.as_ref());
+        self.keys.apply(&commit.ops, commit.meta.generation);
+        self.meta = commit.meta;
+        if commit.forgets_object {
+            self.meta = Meta::default();
+            self.history = None;
+        }
+        let update = update.filter(|_| self.parts.streams.has(&self.address));
+        Ok(Turned::Commit { command, update, answer })
+    }
+}
+
+fn method_of(action: &Action) -> Arc<str> {
+    match action {
+        Action::Initialize { .. } => "initialize".into(),
+        Action::Put { .. } => "put".into(),
+        Action::DeleteKey { .. } | Action::Delete => "delete".into(),
+        Action::Call { method, .. } => method.as_str().into(),
+        _ => "read".into(),
+    }
+}
