@@ -4,7 +4,7 @@
 //! adds classes of his own with [`Classes::with`].
 
 mod counter;
-mod document;
+pub mod document;
 mod object;
 mod parameters;
 

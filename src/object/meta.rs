@@ -121,12 +121,11 @@ impl Meta {
         let mut next = self.next_sequence();
         let Some(set) = self.alarm else { return next };
         let attempts = set.attempts + 1;
-        match alarm::backoff(attempts, random) {
-            Some(pause) => next.alarm = Some(Alarm { at: now.plus(pause), attempts }),
-            None => {
-                next.alarm = None;
-                next.alarm_failed = Some(AlarmFailure { at: now, attempts });
-            }
+        if let Some(pause) = alarm::backoff(attempts, random) {
+            next.alarm = Some(Alarm { at: now.plus(pause), attempts });
+        } else {
+            next.alarm = None;
+            next.alarm_failed = Some(AlarmFailure { at: now, attempts });
         }
         next
     }

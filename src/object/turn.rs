@@ -328,10 +328,16 @@ impl<'a> Turn<'a> {
         self.decoded.as_mut()?.downcast_mut()
     }
 
-    /// Keeps a value in memory for the turns that follow. It must be what the committed keys say, so that it
-    /// can be rebuilt from them at any time.
+    /// Takes it out to change it; [`Turn::set_decoded`] puts it back. A refusal before or after that drops it.
+    pub fn take_decoded<T: 'static>(&mut self) -> Option<Box<T>> {
+        self.decoded_touched = true;
+        self.decoded.take()?.downcast().ok()
+    }
+
+    /// Keeps a value in memory for the turns that follow. It must be what the keys say as the turn sees them,
+    /// so that it can be rebuilt from them at any time.
     pub fn set_decoded(&mut self, decoded: Decoded) {
-        self.decoded_touched = self.has_written();
+        self.decoded_touched |= self.has_written();
         self.decoded = Some(decoded);
     }
 

@@ -1,0 +1,211 @@
+//! The Yjs document of an object: decoded in memory, and how it is kept under private keys.
+//!
+//! One snapshot and the updates since then, each under its number. An edit appends its update; once the tail is
+//! long, the next edit writes a new snapshot before it and drops the tail, so that loading stays short and a
+//! commit has exactly one new update.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use serde_json::Value as Json;
+use yrs::block::ClientID;
+use yrs::updates::decoder::Decode;
+use yrs::{
+    Doc, GetString, Observable, OffsetKind, Options, ReadTxn, StateVector, TextRef, Transact, TransactionMut,
+    Update,
+};
+
+use crate::limits::DOCUMENT_MAX_BYTES;
+use crate::object::{Page, Refusal, StorageError, Turn};
+
+use super::text::Editing;
+use super::{Outcome, delta};
+
+const SNAPSHOT: &str = "snapshot";
+const TAIL: &str = "update/";
+/// The name of the shared text, as editors know it.
+const TEXT: &str = "content";
+/// Updates after which the tail is folded into the snapshot, if it is not small beside it.
+const TAIL_UPDATES: u64 = 256;
+/// Updates after which it is folded in any case: a load applies them one by one.
+const TAIL_UPDATES_MAX: u64 = 4_096;
+/// Client ids have 53 bits: what a number in JavaScript holds.
+const CLIENT_ID_BITS: u32 = 53;
+
+/// A Yjs document and the measure of its keys.
+pub(super) struct Shared {
+    doc: Doc,
+    text: TextRef,
+    snapshot_bytes: usize,
+    tail_bytes: usize,
+    /// The number of the first update of the tail, and of the next.
+    tail_first: u64,
+    tail_next: u64,
+}
+
+impl Shared {
+    /// The decoded document of the turn, loaded if it is absent, taken out to be changed.
+    pub(super) fn take(turn: &mut Turn<'_>) -> Result<Box<Self>, Refusal> {
+        match turn.take_decoded() {
+            Some(shared) => Ok(shared),
+            None => Self::load(turn),
+        }
+    }
+
+    /// Loads it from its keys.
+    pub(super) fn load(turn: &mut Turn<'_>) -> Result<Box<Self>, Refusal> {
+        const PAGE: Page = Page { entries: 512, bytes: 4 * 1024 * 1024 };
+        let mut shared = Self::empty(turn.random() >> (u64::BITS - CLIENT_ID_BITS));
+        let mut transaction = shared.doc.transact_mut();
+        if let Some(snapshot) = turn.get_binary(SNAPSHOT)? {
+            shared.snapshot_bytes = snapshot.len();
+            replay(&mut transaction, &snapshot)?;
+        }
+        let mut after = None;
+        loop {
+            let page = turn.list_binary(TAIL, after.as_deref(), PAGE)?;
+            let Some((last, _)) = page.last() else { break };
+            let last = last.as_str().to_owned();
+            for (key, update) in &page {
+                let number = tail_number(key.as_str())?;
+                if shared.tail_next == 0 {
+                    shared.tail_first = number;
+                }
+                shared.tail_next = number + 1;
+                shared.tail_bytes += update.len();
+                replay(&mut transaction, update)?;
+            }
+            after = Some(last);
+        }
+        drop(transaction);
+        Ok(Box::new(shared))
+    }
+
+    fn empty(client_id: u64) -> Self {
+        let doc = Doc::with_options(Options {
+            client_id: ClientID::new(client_id),
+            guid: "".into(),
+            collection_id: None,
+            offset_kind: OffsetKind::Utf16,
+            skip_gc: false,
+            auto_load: false,
+            should_load: true,
+            cleanup_formatting: false,
+        });
+        let text = doc.get_or_insert_text(TEXT);
+        Self { doc, text, snapshot_bytes: 0, tail_bytes: 0, tail_first: 0, tail_next: 0 }
+    }
+
+    /// The text.
+    pub(super) fn content(&self) -> String {
+        self.text.get_string(&self.doc.transact())
+    }
+
+    /// Edits the text in one transaction.
+    pub(super) fn edit(
+        &self,
+        change: impl FnOnce(&mut Editing<'_, '_>) -> Result<(), Refusal>,
+    ) -> Result<Outcome, Refusal> {
+        self.observed(|transaction| {
+            let mut editing = Editing::new(self.text.clone(), transaction)?;
+            change(&mut editing)?;
+            Ok(())
+        })
+    }
+
+    /// Applies an update of an editor; nothing if it has nothing new.
+    pub(super) fn apply_update(&self, bytes: &[u8]) -> Result<Option<Outcome>, Refusal> {
+        let update = decode(bytes)?;
+        let waited_before = self.doc.transact().has_missing_updates();
+        let mut outcome = self.observed(|transaction| {
+            transaction
+                .apply_update(update)
+                .map_err(|error| Refusal::invalid(format!("the update does not apply: {error}")))
+        })?;
+        if waited_before || self.doc.transact().has_missing_updates() {
+            // Some of it waits for updates that have not come; only the whole says what.
+            outcome.update = Some(bytes.to_vec());
+        }
+        Ok(outcome.update.is_some().then_some(outcome))
+    }
+
+    fn observed(
+        &self,
+        change: impl FnOnce(&mut TransactionMut<'_>) -> Result<(), Refusal>,
+    ) -> Result<Outcome, Refusal> {
+        const OBSERVER: &str = "delta";
+        let seen = Rc::new(RefCell::new(Json::Array(Vec::new())));
+        let seen_inside = Rc::clone(&seen);
+        self.text.observe(OBSERVER, move |transaction, event| {
+            seen_inside.replace(delta::to_json(event.delta(transaction)));
+        });
+        let mut transaction = self.doc.transact_mut();
+        let result = change(&mut transaction);
+        transaction.commit();
+        let update = transaction.has_changes().then(|| transaction.encode_update_v1());
+        drop(transaction);
+        self.text.unobserve(OBSERVER);
+        result.map(|()| Outcome { update, delta: seen.take() })
+    }
+
+    /// Appends an update to the tail.
+    pub(super) fn append(&mut self, turn: &mut Turn<'_>, update: Vec<u8>) -> Result<(), Refusal> {
+        self.tail_bytes += update.len();
+        if self.snapshot_bytes + self.tail_bytes > DOCUMENT_MAX_BYTES
+            && self.encode().len() > DOCUMENT_MAX_BYTES
+        {
+            return Err(Refusal::invalid(format!("a document has at most {DOCUMENT_MAX_BYTES} bytes")));
+        }
+        turn.put_binary(&tail_key(self.tail_next), update)?;
+        self.tail_next += 1;
+        Ok(())
+    }
+
+    /// Folds the tail into the snapshot if it is long.
+    pub(super) fn compact_when_long(&mut self, turn: &mut Turn<'_>) -> Result<(), Refusal> {
+        let updates = self.tail_next - self.tail_first;
+        let is_long = updates >= TAIL_UPDATES && self.tail_bytes >= self.snapshot_bytes / 4;
+        let is_large = updates > 0 && self.snapshot_bytes + self.tail_bytes > DOCUMENT_MAX_BYTES;
+        if !is_long && !is_large && updates < TAIL_UPDATES_MAX {
+            return Ok(());
+        }
+        let snapshot = self.encode();
+        self.snapshot_bytes = snapshot.len();
+        turn.put_binary(SNAPSHOT, snapshot)?;
+        for number in self.tail_first..self.tail_next {
+            turn.delete_binary(&tail_key(number))?;
+        }
+        self.tail_first = self.tail_next;
+        self.tail_bytes = 0;
+        Ok(())
+    }
+
+    /// The whole document in Yjs's encoding, with what waits for updates that have not come.
+    pub(super) fn encode(&self) -> Vec<u8> {
+        self.doc.transact().encode_state_as_update_v1(&StateVector::default())
+    }
+}
+
+fn decode(bytes: &[u8]) -> Result<Update, Refusal> {
+    Update::decode_v1(bytes)
+        .map_err(|error| Refusal::invalid(format!("the bytes are no Yjs update: {error}")))
+}
+
+fn replay(transaction: &mut TransactionMut<'_>, bytes: &[u8]) -> Result<(), Refusal> {
+    let update = Update::decode_v1(bytes).map_err(|error| damaged(&error))?;
+    transaction.apply_update(update).map_err(|error| damaged(&error))
+}
+
+fn tail_key(number: u64) -> String {
+    format!("{TAIL}{number:016x}")
+}
+
+fn tail_number(key: &str) -> Result<u64, Refusal> {
+    let digits = key.strip_prefix(TAIL).unwrap_or_default();
+    u64::from_str_radix(digits, 16)
+        .map_err(|_| damaged(&format_args!("the key {key:?} is not one of its own")))
+}
+
+fn damaged(what: &dyn std::fmt::Display) -> Refusal {
+    Refusal::Storage(StorageError { detail: format!("the document is damaged: {what}") })
+}
