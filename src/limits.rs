@@ -30,8 +30,12 @@ pub const DOCUMENT_MAX_BYTES: usize = 16 * 1024 * 1024;
 pub const HISTORY_MAX_UPDATES: u64 = 256;
 /// Bytes of updates an object keeps.
 pub const HISTORY_MAX_BYTES: u64 = 1024 * 1024;
-/// Calls one object may have waiting or unanswered; beyond it `overloaded`.
+/// Calls that may wait for their turn in one object's mailbox.
 pub const MAILBOX_MAX_CALLS: usize = 1_024;
+/// Commits of one object on their way at once; with so many, no further turn begins.
+pub const COMMITS_IN_FLIGHT_MAX: u64 = 1_024;
+/// Calls one object may have unanswered: in the mailbox, or on their way. Beyond it `overloaded`.
+pub const CALLS_ADMITTED_MAX: usize = 2_048;
 /// An object with at most so many keys is loaded whole.
 pub const ACTIVATION_LOAD_KEYS: usize = 64;
 /// An object whose keys and values have at most so many bytes is loaded whole.
@@ -42,8 +46,6 @@ pub const ACTIVATION_CACHE_MAX_BYTES: usize = 4 * 1024 * 1024;
 pub const BASES_KEPT: NonZeroUsize = NonZeroUsize::new(8_192).expect("it is not zero");
 /// Activations looked at or put to sleep while the registry is held: what takes well below a millisecond.
 pub const PASSIVATIONS_A_SWEEP: usize = 1_024;
-/// Commits of one object on their way at once.
-pub const COMMITS_IN_FLIGHT_MAX: u64 = 1_024;
 /// Longest idempotency key, in visible ASCII characters.
 pub const IDEMPOTENCY_KEY_MAX_BYTES: usize = 255;
 /// How long an idempotency record is kept, in milliseconds.
@@ -64,8 +66,10 @@ pub const ALARM_MAX_ATTEMPTS: u8 = 6;
 pub const ALARM_BACKOFF_MS: u64 = 2_000;
 /// Timers of this node given to their objects at once.
 pub const TIMERS_AT_ONCE: usize = 256;
-/// How often a node looks for timers that are due: how late an alarm may ring on an idle node.
-pub const TIMER_RESOLUTION: Duration = Duration::from_millis(50);
+/// How often a node looks for timers although it knows of none: those of shards it has begun to lead.
+pub const TIMER_LOOK_EVERY: Duration = Duration::from_secs(1);
+/// Pause before a timer is looked at again whose object could not take it.
+pub const TIMER_RETRY_AFTER: Duration = Duration::from_millis(100);
 /// Rows in one page of a list.
 pub const PAGE_MAX: usize = 1_000;
 /// Rows in one page of a list when the client does not say.

@@ -14,6 +14,7 @@ mod cursor;
 mod failure;
 mod gate;
 mod handle;
+mod health;
 mod history;
 mod lists;
 mod machine;
@@ -29,9 +30,11 @@ mod turns;
 mod work;
 
 use std::num::NonZeroUsize;
+use std::path::PathBuf;
 use std::time::Duration;
 
 pub use handle::{Intent, Runtime};
+pub use health::HealthChecks;
 pub use machine::ObjectMachine;
 pub use request::{Absent, Action, Answer, ListQuery, Location, ObjectPage, ObjectSummary, Outcome, Request};
 pub use state::{ClusterState, ClusterView, NodeView, NodeWish, ProblemView};
@@ -48,6 +51,10 @@ pub struct Options {
     pub replication_factor: u16,
     /// How long an object stays in memory with nobody using it.
     pub passivation_idle: Duration,
+    /// Where the node's data lies.
+    pub data_dir: PathBuf,
+    /// Room its disk should have left, in bytes.
+    pub disk_free_min_bytes: u64,
     /// How long a turn of the runtime's own may take to be answered.
     pub request_deadline: Duration,
 }

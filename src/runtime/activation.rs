@@ -10,6 +10,7 @@ use std::sync::Arc;
 use ractor::{Actor, ActorProcessingErr, ActorRef, ActorRuntime, SupervisionEvent};
 use stead_cluster::{Shard, Space, Term};
 
+use super::alarms::Timers;
 use super::failure;
 use super::gate::{Gate, Output};
 use super::recent::Recent;
@@ -29,6 +30,7 @@ use crate::telemetry::Metrics;
 pub(crate) struct Parts {
     pub(crate) supervisor: ActorRef<()>,
     pub(crate) streams: Streams,
+    pub(crate) timers: Timers,
     pub(crate) clock: Arc<Clock>,
     pub(crate) metrics: Metrics,
     /// The subject of what the runtime does on its own.
@@ -115,9 +117,11 @@ impl Actor for Activation {
         }
         let (task, caller, reply) = work.begin();
         match active.take(task, &caller) {
-            Turned::Read(answer) => active.gate.after_reads(Output { update: None, reply, answer }),
-            Turned::Commit { command, update, answer } => {
-                let number = active.gate.after_commit(Output { update, reply, answer: Ok(answer) });
+            Turned::Read(answer) => {
+                active.gate.after_reads(Output { update: None, timer: None, reply, answer })
+            }
+            Turned::Commit { command, update, timer, answer } => {
+                let number = active.gate.after_commit(Output { update, timer, reply, answer: Ok(answer) });
                 let gate = active.gate.clone();
                 active.shard.propose(
                     active.term,
@@ -147,7 +151,7 @@ async fn load(birth: Birth) -> Result<Active, Error> {
     let (meta, keys) = read(&shard, &address).map_err(|error| failure::unreadable(&error))?;
     parts.metrics.activations.inc();
     Ok(Active {
-        gate: Arc::new(Gate::new(address.clone(), parts.streams.clone(), parts.metrics.clone())),
+        gate: Arc::new(Gate::new(address.clone(), parts.clone())),
         parts,
         shard,
         term,

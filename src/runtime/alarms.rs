@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use stead_cluster::{Shard, Space};
-use tokio::sync::Semaphore;
+use tokio::sync::{Notify, Semaphore};
 
 use super::handle::Intent;
 use super::storage::unreadable;
@@ -31,57 +31,127 @@ struct Timer {
     kind: TimelineKind,
 }
 
+/// The earliest time known that an object is to be woken at.
+#[derive(Default)]
+pub(crate) struct Timers {
+    earliest: Mutex<Option<Timestamp>>,
+    sooner: Notify,
+}
+
+impl Timers {
+    /// A timer was set, and its commit is applied.
+    pub(crate) fn set(&self, at: Timestamp) {
+        let mut earliest = self.earliest.lock();
+        if earliest.is_none_or(|earliest| at < earliest) {
+            *earliest = Some(at);
+            drop(earliest);
+            self.sooner.notify_one();
+        }
+    }
+
+    fn take(&self) -> Option<Timestamp> {
+        self.earliest.lock().take()
+    }
+}
+
 /// Looks for what is due, until the runtime stops.
 pub(super) async fn run(runtime: Runtime) {
-    let under_way: Arc<Mutex<HashSet<Timer>>> = Arc::default();
-    let places = Arc::new(Semaphore::new(limits::TIMERS_AT_ONCE));
-    let mut look = tokio::time::interval(limits::TIMER_RESOLUTION);
-    look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let inner = runtime.inner();
+    let timers = &inner.parts.timers;
+    let bell = Bell { under_way: Arc::default(), places: Arc::new(Semaphore::new(limits::TIMERS_AT_ONCE)) };
     loop {
-        tokio::select! {
-            () = runtime.inner().stopping.cancelled() => return,
-            _ = look.tick() => {}
-        }
-        let now = Timestamp(runtime.inner().clock.now_ms());
-        for shard in runtime.inner().cluster.shards() {
-            match due(shard, now) {
-                Ok(timers) => timers.into_iter().for_each(|timer| ring(&runtime, timer, &under_way, &places)),
+        // What is set from here on is later than what the look below finds, or is not lost.
+        timers.take();
+        let now = Timestamp(inner.clock.now_ms());
+        let mut next = now.plus(limits::TIMER_LOOK_EVERY);
+        for shard in inner.cluster.shards() {
+            match due(shard, now).await {
+                Ok(found) => {
+                    let busy = found.due.into_iter().filter(|timer| !bell.ring(&runtime, timer)).count();
+                    let again = (busy > 0).then(|| now.plus(limits::TIMER_RETRY_AFTER));
+                    next = next.min(found.next.unwrap_or(next)).min(again.unwrap_or(next));
+                }
                 Err(error) => drop(failure::unreadable(&error)),
             }
         }
+        let pause = |until: Timestamp| Duration::from_millis(until.since_ms(Timestamp(inner.clock.now_ms())));
+        tokio::select! {
+            () = inner.stopping.cancelled() => return,
+            () = tokio::time::sleep(pause(next)) => {}
+            () = sooner(timers, next, pause) => {}
+        }
     }
 }
 
-/// The timers of a shard that are due, oldest first; none unless this node leads it.
-fn due(shard: &Shard, now: Timestamp) -> Result<Vec<Timer>, StorageError> {
-    if shard.lead().is_err() {
-        return Ok(Vec::new());
+/// Waits until a timer set since the last look, and due before the next one, is due.
+async fn sooner(timers: &Timers, next: Timestamp, pause: impl Fn(Timestamp) -> Duration) {
+    loop {
+        let set = timers.sooner.notified();
+        let earliest = (*timers.earliest.lock()).filter(|at| *at < next);
+        match earliest {
+            None => set.await,
+            Some(at) => tokio::select! {
+                () = set => {}
+                () = tokio::time::sleep(pause(at)) => return,
+            },
+        }
     }
-    let rows =
-        shard.reader().scan(Space::Alarms, Vec::new()..keys::timeline_end(now)).take(limits::TIMERS_AT_ONCE);
-    rows.map(|row| {
+}
+
+/// What a look at a shard finds.
+#[derive(Default)]
+struct Found {
+    /// Timers that are due, oldest first.
+    due: Vec<Timer>,
+    /// When the first of the others is.
+    next: Option<Timestamp>,
+}
+
+/// The timers of a shard; none unless this node leads it.
+async fn due(shard: &Shard, now: Timestamp) -> Result<Found, StorageError> {
+    let mut found = Found::default();
+    if shard.lead().is_err() || shard.wait_written(shard.applied()).await.is_err() {
+        return Ok(found);
+    }
+    let ever = Vec::new()..keys::timeline_end(Timestamp(u64::MAX));
+    for row in shard.reader().scan(Space::Alarms, ever) {
         let (key, _) = row.map_err(unreadable)?;
         let (at, address, kind) = keys::decode_timeline(&key).map_err(unreadable)?;
-        Ok(Timer { at, address, kind })
-    })
-    .collect()
+        if at > now || found.due.len() == limits::TIMERS_AT_ONCE {
+            found.next = Some(at);
+            break;
+        }
+        found.due.push(Timer { at, address, kind });
+    }
+    Ok(found)
 }
 
-/// Asks an object to take its timer's turn, unless it is asked already.
-fn ring(runtime: &Runtime, timer: Timer, under_way: &Arc<Mutex<HashSet<Timer>>>, places: &Arc<Semaphore>) {
-    let Ok(place) = places.clone().try_acquire_owned() else { return };
-    if !under_way.lock().insert(timer.clone()) {
-        return;
-    }
-    let (runtime, under_way) = (runtime.clone(), under_way.clone());
-    let tasks = runtime.inner().tasks.clone();
-    tasks.spawn(async move {
-        if let Err(error) = wake(&runtime, &timer).await {
-            tracing::warn!(address = %timer.address, %error, "a timer could not be given to its object; it is tried again");
+/// Rings timers: each once at a time, so many at once.
+struct Bell {
+    under_way: Arc<Mutex<HashSet<Timer>>>,
+    places: Arc<Semaphore>,
+}
+
+impl Bell {
+    /// Asks an object to take its timer's turn. False if it must be looked at again: it is asked
+    /// already, or too many are.
+    fn ring(&self, runtime: &Runtime, timer: &Timer) -> bool {
+        let Ok(place) = self.places.clone().try_acquire_owned() else { return false };
+        if !self.under_way.lock().insert(timer.clone()) {
+            return false;
         }
-        under_way.lock().remove(&timer);
-        drop(place);
-    });
+        let (runtime, under_way, timer) = (runtime.clone(), self.under_way.clone(), timer.clone());
+        let tasks = runtime.inner().tasks.clone();
+        tasks.spawn(async move {
+            if let Err(error) = wake(&runtime, &timer).await {
+                tracing::warn!(address = %timer.address, %error, "a timer could not be given to its object; it is tried again");
+                runtime.inner().parts.timers.set(Timestamp(runtime.inner().clock.now_ms()).plus(limits::TIMER_RETRY_AFTER));
+            }
+            under_way.lock().remove(&timer);
+            drop(place);
+        });
+        true
+    }
 }
 
 async fn wake(runtime: &Runtime, timer: &Timer) -> Result<(), Error> {

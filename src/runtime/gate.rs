@@ -13,18 +13,19 @@ use parking_lot::Mutex;
 use stead_cluster::{LogIndex, Verdict};
 use tokio::sync::Notify;
 
+use super::activation::Parts;
 use super::failure;
-use super::streams::Streams;
 use super::work::Reply;
 use crate::error::Error;
-use crate::object::{ObjectAddress, Update};
+use crate::object::{ObjectAddress, Timestamp, Update};
 use crate::runtime::Answer;
-use crate::telemetry::Metrics;
 
 /// What a turn gives out once the gate lets it.
 pub(crate) struct Output {
     /// For the subscribers, before the reply.
     pub(crate) update: Option<Arc<Update>>,
+    /// A time that the object is to be woken at.
+    pub(crate) timer: Option<Timestamp>,
     /// For the caller; timers have none.
     pub(crate) reply: Reply,
     /// What the caller is told.
@@ -34,8 +35,7 @@ pub(crate) struct Output {
 /// The output gate of one activation.
 pub(crate) struct Gate {
     address: ObjectAddress,
-    streams: Streams,
-    metrics: Metrics,
+    parts: Arc<Parts>,
     inner: Mutex<Inner>,
     opened: Notify,
 }
@@ -61,8 +61,8 @@ pub(crate) struct Settled {
 }
 
 impl Gate {
-    pub(crate) fn new(address: ObjectAddress, streams: Streams, metrics: Metrics) -> Self {
-        Self { address, streams, metrics, inner: Mutex::default(), opened: Notify::new() }
+    pub(crate) fn new(address: ObjectAddress, parts: Arc<Parts>) -> Self {
+        Self { address, parts, inner: Mutex::default(), opened: Notify::new() }
     }
 
     /// Lets out what rests on nothing but commits handed over so far: at once if all have settled.
@@ -94,11 +94,11 @@ impl Gate {
         match verdict {
             Verdict::Applied { index } => {
                 inner.settled_index = *index;
-                self.metrics.commits.inc();
+                self.parts.metrics.commits.inc();
             }
             Verdict::NotProposed(_) | Verdict::Unknown(_) => {
                 inner.failed = true;
-                self.metrics.commits_failed.inc();
+                self.parts.metrics.commits_failed.inc();
             }
         }
         let failed = inner.failed;
@@ -106,6 +106,7 @@ impl Gate {
             let Some((_, commits, mut output)) = inner.waiting.pop_front() else { break };
             if failed {
                 output.update = None;
+                output.timer = None;
                 output.answer = Err(verdict_error(verdict, commits));
             }
             self.release(output);
@@ -140,9 +141,12 @@ impl Gate {
     }
 
     fn release(&self, output: Output) {
-        let Output { update, reply, answer } = output;
+        let Output { update, timer, reply, answer } = output;
+        if let Some(at) = timer {
+            self.parts.timers.set(at);
+        }
         if let Some(update) = update {
-            self.streams.publish(&self.address, &update);
+            self.parts.streams.publish(&self.address, &update);
         }
         reply.send(answer);
     }

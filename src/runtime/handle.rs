@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::activation::{self, Parts};
+use super::alarms::{self, Timers};
 use super::failure::{self, Failure};
 use super::registry::{Entry, Registry};
 use super::streams::{Stream, Streams};
@@ -72,6 +73,7 @@ impl Runtime {
         let parts = Arc::new(Parts {
             supervisor,
             streams: streams.clone(),
+            timers: Timers::default(),
             clock: clock.clone(),
             metrics: metrics.clone(),
             own_subject: "stead".into(),
@@ -91,7 +93,7 @@ impl Runtime {
             requests_waiting: AtomicUsize::new(0),
         }));
         runtime.0.tasks.spawn(super::passivation::run(runtime.clone()));
-        runtime.0.tasks.spawn(super::alarms::run(runtime.clone()));
+        runtime.0.tasks.spawn(alarms::run(runtime.clone()));
         Ok(runtime)
     }
 

@@ -53,7 +53,13 @@ pub(crate) enum Turned {
     /// An answer that rests on earlier commits only.
     Read(Result<Answer, Error>),
     /// A commit, and the answer that rests on it.
-    Commit { command: Bytes, update: Option<Arc<Update>>, answer: Answer },
+    Commit {
+        command: Bytes,
+        update: Option<Arc<Update>>,
+        /// The sooner of the object's timers, if the commit moved one.
+        timer: Option<Timestamp>,
+        answer: Answer,
+    },
 }
 
 /// The idempotency key of a call, and what it stands for.
@@ -312,6 +318,7 @@ impl Active {
         };
         let update = commit.enter_history(&mut history).map(Arc::new);
         self.history = Some(history);
+        let timer = commit.alarm_move().to.into_iter().chain(commit.due_move().to).min();
         let command = Bytes::from(codec::encode_commit(&commit));
         self.commits += 1;
         self.recent.add(self.commits, update.as_ref(), commit.record.as_ref());
@@ -322,7 +329,7 @@ impl Active {
             self.history = None;
         }
         let update = update.filter(|_| self.parts.streams.has(&self.address));
-        Ok(Turned::Commit { command, update, answer })
+        Ok(Turned::Commit { command, update, timer, answer })
     }
 }
 
