@@ -1,0 +1,29 @@
+//! Black-box tests: the real `stead` binary, on a port of its own, over HTTP and WebSocket.
+//!
+//! One integration binary, one file a behaviour. What the server promises is in the project's
+//! contract; these tests know nothing of its insides, but for [`imports`], which reads the sources.
+
+#![allow(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "a test reports to a person, and a wrong index is a failed test"
+)]
+
+mod harness;
+
+mod alarms;
+mod bad_input;
+mod cli;
+mod crash;
+mod flush;
+mod golden;
+mod imports;
+mod model;
+mod order;
+mod readme;
+mod shutdown;
+mod sockets;
+mod torn;
+mod workload;
