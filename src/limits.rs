@@ -76,6 +76,12 @@ pub const PAGE_MAX: usize = 1_000;
 pub const PAGE_DEFAULT: usize = 100;
 /// Updates that may wait between an object's leader and a gateway; beyond it the gateway reads the history.
 pub const STREAM_MAX_UPDATES: usize = 1_024;
+/// Largest log entry, in bytes: the largest document and what goes with it.
+pub const ENTRY_MAX_BYTES: usize = 48 * 1024 * 1024;
+/// Applied entries a shard's log keeps for replicas that lag.
+pub const LOG_KEPT_ENTRIES: u64 = 100_000;
+/// Bytes of applied entries a shard's log keeps for replicas that lag.
+pub const LOG_KEPT_BYTES: u64 = 256 * 1024 * 1024;
 /// Frames that may wait for one subscriber; beyond it the socket is closed with 4508.
 pub const SUBSCRIBER_MAX_FRAMES: usize = 1_024;
 /// Bytes that may wait for one subscriber; beyond it the socket is closed with 4508.
@@ -87,5 +93,6 @@ const _: () = assert!(
     CALLS_ADMITTED_MAX as u64 == MAILBOX_MAX_CALLS as u64 + COMMITS_IN_FLIGHT_MAX,
     "an unanswered call is in the mailbox or on its way"
 );
+const _: () = assert!(2 * DOCUMENT_MAX_BYTES < ENTRY_MAX_BYTES, "a document fits into an entry, whatever is done to it");
 const _: () = assert!(PAGE_DEFAULT <= PAGE_MAX, "the default page is a page");
 const _: () = assert!(RECORD_KEPT_MIN_MS < RECORD_KEPT_MS, "the least is less than the most");

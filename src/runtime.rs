@@ -28,6 +28,8 @@ mod storage;
 mod streams;
 mod turns;
 mod work;
+#[cfg(test)]
+mod tests;
 
 use std::num::NonZeroUsize;
 use std::path::PathBuf;

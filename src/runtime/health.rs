@@ -48,21 +48,26 @@ impl Runtime {
 /// Reads what the kernel says of the machine's memory; a kernel that says nothing is not a problem.
 fn memory(meminfo: &str) -> Result<(), String> {
     let available = meminfo.lines().find_map(|line| line.strip_prefix("MemAvailable:"));
-    let available = available.and_then(|rest| rest.trim().strip_suffix("kB")).and_then(|kib| kib.trim().parse::<u64>().ok());
+    let available = available
+        .and_then(|rest| rest.trim().strip_suffix("kB"))
+        .and_then(|kib| kib.trim().parse::<u64>().ok());
     match available.map(|kib| kib.saturating_mul(1024)) {
-        Some(bytes) if bytes < MEMORY_LEFT_MIN_BYTES => {
-            Err(format!("the machine has {bytes} bytes of memory left; give it more, or stop what else runs on it"))
-        }
+        Some(bytes) if bytes < MEMORY_LEFT_MIN_BYTES => Err(format!(
+            "the machine has {bytes} bytes of memory left; give it more, or stop what else runs on it"
+        )),
         _ => Ok(()),
     }
 }
 
 fn disk(data_dir: &Path, free_min_bytes: u64) -> Result<(), String> {
     let shown = data_dir.display();
-    let room = rustix::fs::statvfs(data_dir).map_err(|error| format!("the disk of {shown} cannot be asked: {error}"))?;
+    let room = rustix::fs::statvfs(data_dir)
+        .map_err(|error| format!("the disk of {shown} cannot be asked: {error}"))?;
     let free = room.f_bavail.saturating_mul(room.f_frsize);
     if free < free_min_bytes {
-        return Err(format!("the disk of {shown} has {free} bytes left, less than {free_min_bytes}; make room on it"));
+        return Err(format!(
+            "the disk of {shown} has {free} bytes left, less than {free_min_bytes}; make room on it"
+        ));
     }
     Ok(())
 }

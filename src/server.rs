@@ -1,0 +1,189 @@
+//! The server: the only place that builds the parts and joins them.
+//!
+//! Read from top to bottom in the order of a life: [`start`] opens the store, recovers, and binds;
+//! [`Server::run_until`] serves; what follows drains, from the outside in: no new requests, sockets
+//! closed with a reason, turns finished, logs closed.
+
+use std::net::SocketAddr;
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+use std::time::Duration;
+
+use stead_cluster::{Cluster, ClusterMetrics, NoPeers, OpenError};
+use tokio::net::TcpListener;
+
+use crate::api;
+use crate::class::Classes;
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::limits;
+use crate::live::Hub;
+use crate::runtime::{self, ObjectMachine, Runtime};
+use crate::telemetry::Metrics;
+
+/// Why a server could not start or serve.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The listener's address cannot be had.
+    #[error("cannot listen on {address}: {source}; choose another with --listen")]
+    Listen {
+        /// The address as configured.
+        address: SocketAddr,
+        /// What the system says.
+        source: std::io::Error,
+    },
+    /// The store or the logs cannot be opened.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// The supervisor of the objects cannot be started.
+    #[error("the supervisor of the objects did not start: {0}")]
+    Supervisor(#[from] ractor::SpawnErr),
+    /// The configuration says what no server can do.
+    #[error("{0}")]
+    Config(String),
+}
+
+/// A node that is open and bound, but not yet serving.
+pub struct Server {
+    listener: TcpListener,
+    address: SocketAddr,
+    cluster: Cluster,
+    runtime: Runtime,
+    hub: Hub,
+    api: api::ApiState,
+    drain: Duration,
+}
+
+impl stead_cluster::Clock for Clock {
+    fn now_ms(&self) -> u64 {
+        Clock::now_ms(self)
+    }
+}
+
+/// Opens the store, recovers every shard, and binds the listener.
+///
+/// # Errors
+///
+/// When the address is taken, or the data directory cannot be opened or does not fit.
+pub async fn start(config: Config, classes: Classes) -> Result<Server, Error> {
+    let in_listen = |source| Error::Listen { address: config.listen, source };
+    let listener = TcpListener::bind(config.listen).await.map_err(in_listen)?;
+    let address = listener.local_addr().map_err(in_listen)?;
+    let clock = Arc::new(Clock::default());
+    let metrics = Metrics::new();
+
+    let cluster = open_cluster(&config, address, clock.clone()).await?;
+    let runtime_options = runtime_options(&config)?;
+    let runtime =
+        Runtime::start(cluster.clone(), classes, runtime_options, clock.clone(), metrics.clone()).await?;
+    let deadline = Duration::from_millis(config.timing.request_deadline_ms);
+    let hub = Hub::new(runtime.clone(), config.limits.sockets, deadline, metrics.clone());
+    show(&metrics, &cluster);
+    let drain = Duration::from_millis(config.timing.drain_ms);
+    let api = api::ApiState::new(&config, address, runtime.clone(), hub.clone(), clock, metrics);
+    tracing::info!(%address, cluster = %cluster.id(), node = %cluster.node_id(), "the node is open");
+    Ok(Server { listener, address, cluster, runtime, hub, api, drain })
+}
+
+impl Server {
+    /// Where clients reach it; the port is the real one, where the configuration said 0.
+    #[must_use]
+    pub fn addr(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Serves until told to stop, then drains: ready says no, sockets are closed with a reason, turns
+    /// under way are finished, the logs are closed.
+    ///
+    /// # Errors
+    ///
+    /// None today; what serving may come to need.
+    pub async fn run_until(self, told: impl Future<Output = ()> + Send) -> Result<(), Error> {
+        let Self { listener, cluster, runtime, hub, api, drain, .. } = self;
+        let front = api::front(api);
+        let hub_closing = hub.clone();
+        let told = async {
+            told.await;
+            hub_closing.close().await;
+        };
+        api::listen(listener, front, told, drain).await;
+        runtime.stop().await;
+        cluster.shutdown().await;
+        tracing::info!("the node has stopped; nothing acknowledged is lost");
+        Ok(())
+    }
+}
+
+async fn open_cluster(config: &Config, address: SocketAddr, clock: Arc<Clock>) -> Result<Cluster, Error> {
+    let ms = Duration::from_millis;
+    let advertised = |listener: SocketAddr| match &config.advertise {
+        Some(host) => format!("{host}:{}", listener.port()),
+        None => listener.to_string(),
+    };
+    let options = stead_cluster::Options {
+        data_dir: config.data.clone(),
+        shards: config.shards,
+        replication_factor: u16::from(config.replicas),
+        address: advertised(address),
+        peer_address: advertised(config.peer_listen),
+        zone: config.zone.clone(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        heartbeat: ms(config.timing.heartbeat_ms),
+        election_min: ms(config.timing.election_min_ms),
+        election_max: ms(config.timing.election_max_ms),
+        entry_bytes_max: limits::ENTRY_MAX_BYTES,
+        log_kept_entries: limits::LOG_KEPT_ENTRIES,
+        log_kept_bytes: limits::LOG_KEPT_BYTES,
+        block_cache_bytes: usize::try_from(config.storage.block_cache_bytes).unwrap_or(usize::MAX),
+        ..stead_cluster::Options::default()
+    };
+    let machine = |_shard| -> Box<dyn stead_cluster::Machine> { Box::new(ObjectMachine::new()) };
+    Ok(Cluster::open(options, Arc::new(NoPeers), clock, machine).await?)
+}
+
+fn runtime_options(config: &Config) -> Result<runtime::Options, Error> {
+    let max_active_objects = NonZeroUsize::new(config.limits.active_objects)
+        .ok_or_else(|| Error::Config("limits.active_objects must be at least 1".to_owned()))?;
+    Ok(runtime::Options {
+        max_active_objects,
+        max_requests_waiting: config.limits.requests_waiting,
+        replication_factor: u16::from(config.replicas),
+        passivation_idle: Duration::from_millis(config.timing.passivation_idle_ms),
+        data_dir: config.data.clone(),
+        disk_free_min_bytes: config.storage.disk_free_min_bytes,
+        request_deadline: Duration::from_millis(config.timing.request_deadline_ms),
+    })
+}
+
+/// Shows among the server's metrics what the logs count for themselves.
+fn show(metrics: &Metrics, cluster: &Cluster) {
+    type Counted = fn(&ClusterMetrics) -> u64;
+    let counters: [(&'static str, &'static str, Counted); 12] = [
+        ("log_fsyncs", "Batches written with a flush to disk", |log| log.fsyncs.get()),
+        ("log_batches", "Batches written, flushed or not", |log| log.batches.get()),
+        ("log_written_bytes", "Bytes of all batches", |log| log.bytes_written.get()),
+        ("log_entries_proposed", "Entries handed to Raft", |log| log.entries_proposed.get()),
+        ("log_commands_proposed", "Commits in those entries", |log| log.commands_proposed.get()),
+        ("log_entries_applied", "Entries applied", |log| log.entries_applied.get()),
+        ("log_commands_applied", "Commits applied", |log| log.commands_applied.get()),
+        ("log_commands_refused", "Commits refused before they reached a log", |log| {
+            log.commands_refused.get()
+        }),
+        ("log_commands_unknown", "Commits whose outcome is unknown", |log| log.commands_unknown.get()),
+        ("log_elections", "Elections this node began", |log| log.elections.get()),
+        ("log_purges", "Times a shard's log was purged", |log| log.log_purges.get()),
+        ("log_fsync_microseconds", "Time spent in batches with a flush", |log| log.fsync_time.sum_us()),
+    ];
+    for (name, help, read) in counters {
+        let cluster = cluster.clone();
+        metrics.show_counter(name, help, move || read(cluster.metrics()));
+    }
+    let gauges: [(&'static str, &'static str, Counted); 2] = [
+        ("log_writer_queue", "Writes that wait for the writer thread", |log| log.writer_queue.get()),
+        ("log_commands_waiting", "Commits that wait for their entry", |log| log.commands_waiting.get()),
+    ];
+    for (name, help, read) in gauges {
+        let cluster = cluster.clone();
+        metrics.show_gauge(name, help, move || i64::try_from(read(cluster.metrics())).unwrap_or(i64::MAX));
+    }
+}
