@@ -140,10 +140,9 @@ pub struct Timing {
     pub heartbeat_ms: u64,
     /// Shortest silence of a leader after which an election begins.
     pub election_min_ms: u64,
-    /// Longest silence of a leader before an election begins.
+    /// Longest silence of a leader before an election begins; also the length of its lease, the time
+    /// it may serve reads after a majority last heard from it.
     pub election_max_ms: u64,
-    /// How long a leader may serve reads after a majority last heard from it.
-    pub lease_ms: u64,
 }
 
 impl Default for Timing {
@@ -158,7 +157,6 @@ impl Default for Timing {
             heartbeat_ms: 200,
             election_min_ms: 500,
             election_max_ms: 600,
-            lease_ms: 600,
         }
     }
 }
@@ -258,9 +256,9 @@ pub enum Error {
 impl Config {
     /// Reads the configuration: defaults < `file` < `environment` < `flags`, and checks it.
     ///
-    /// `flags` holds only what was given, as keys of the file. A variable `STEAD_…` that is no key is
-    /// ignored, for the environment is not ours alone (Kubernetes puts `STEAD_SERVICE_HOST` there);
-    /// [`Config::foreign_variables`] names them for a warning.
+    /// `flags` holds only what was given: the path of a key in [`KEYS`] and its text. A variable
+    /// `STEAD_…` that is no key is ignored, for the environment is not ours alone (Kubernetes puts
+    /// `STEAD_SERVICE_HOST` there); [`Config::foreign_variables`] names them for a warning.
     ///
     /// # Errors
     ///
@@ -268,7 +266,7 @@ impl Config {
     pub fn load(
         file: Option<&Path>,
         environment: &[(String, String)],
-        flags: toml::Table,
+        flags: &[(&str, String)],
     ) -> Result<Self, Error> {
         let mut table = match file {
             Some(path) => read_file(path)?,
@@ -278,7 +276,7 @@ impl Config {
         if let Some((_, port)) = environment.iter().find(|(name, _)| name == "PORT") {
             change_port(&mut table, port)?;
         }
-        lay_over(&mut table, flags);
+        lay_over(&mut table, keys::from_flags(flags)?);
         let mut config: Self = table
             .try_into()
             .map_err(|problem: toml::de::Error| Error::Invalid(vec![problem.message().to_owned()]))?;
@@ -294,6 +292,12 @@ impl Config {
     #[must_use]
     pub fn to_toml(&self) -> String {
         keys::render(self)
+    }
+
+    /// The value of the key at `path` as a file would have it; `None` where it has none.
+    #[must_use]
+    pub fn shown(&self, path: &str) -> Option<String> {
+        keys::shown(self, path)
     }
 
     /// Variables that look like ours and are no key: probably misspelt.

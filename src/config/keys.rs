@@ -126,13 +126,7 @@ pub const KEYS: &[Key] = &[
         "timing.election_max_ms",
         Kind::Integer,
         "",
-        "Longest silence of a leader before an election begins.",
-    ),
-    key(
-        "timing.lease_ms",
-        Kind::Integer,
-        "",
-        "How long a leader may serve reads after a majority last heard from it.",
+        "Longest silence of a leader before an election begins; also how long its lease lasts.",
     ),
     key(
         "limits.active_objects",
@@ -167,19 +161,40 @@ impl Key {
         format!("STEAD_{}", self.path.replace('.', "_").to_uppercase())
     }
 
-    fn parse(&self, text: &str) -> Result<toml::Value, Error> {
-        let wrong = |detail: String| Error::Value { origin: self.variable(), detail };
+    /// The flag that sets it: `log-format` for `log.format`.
+    #[must_use]
+    pub fn flag(&self) -> String {
+        self.path.replace(['.', '_'], "-")
+    }
+
+    /// Puts the value that `text` stands for into `table`. It is tried alone first, so that the
+    /// error names its `origin`.
+    fn put_text(&self, table: &mut toml::Table, text: &str, origin: String) -> Result<(), Error> {
+        let value = match self.parse(text) {
+            Ok(value) => value,
+            Err(detail) => return Err(Error::Value { origin, detail }),
+        };
+        let mut alone = toml::Table::new();
+        put(&mut alone, self.path, value.clone());
+        match alone.try_into::<Config>() {
+            Ok(_) => put(table, self.path, value),
+            Err(problem) => return Err(Error::Value { origin, detail: problem.message().to_owned() }),
+        }
+        Ok(())
+    }
+
+    fn parse(&self, text: &str) -> Result<toml::Value, String> {
         match self.kind {
             Kind::Text => Ok(toml::Value::String(text.to_owned())),
             Kind::Integer => text
                 .trim()
                 .parse()
                 .map(toml::Value::Integer)
-                .map_err(|_| wrong(format!("`{text}` is no whole number"))),
+                .map_err(|_| format!("`{text}` is no whole number")),
             Kind::Boolean => match text.trim() {
                 "true" | "1" => Ok(toml::Value::Boolean(true)),
                 "false" | "0" | "" => Ok(toml::Value::Boolean(false)),
-                _ => Err(wrong(format!("`{text}` is neither true nor false"))),
+                _ => Err(format!("`{text}` is neither true nor false")),
             },
             Kind::List => Ok(toml::Value::Array(
                 text.split(',')
@@ -193,20 +208,25 @@ impl Key {
 }
 
 /// The part of the environment that is configuration.
-///
-/// Each value is tried alone, so that the error names its variable.
 pub(super) fn from_environment(environment: &[(String, String)]) -> Result<toml::Table, Error> {
     let mut table = toml::Table::new();
     for key in KEYS {
         let variable = key.variable();
-        let Some((_, text)) = environment.iter().find(|(name, _)| *name == variable) else { continue };
-        let value = key.parse(text)?;
-        let mut alone = toml::Table::new();
-        put(&mut alone, key.path, value.clone());
-        alone
-            .try_into::<Config>()
-            .map_err(|problem| Error::Value { origin: variable, detail: problem.message().to_owned() })?;
-        put(&mut table, key.path, value);
+        if let Some((_, text)) = environment.iter().find(|(name, _)| *name == variable) {
+            key.put_text(&mut table, text, variable)?;
+        }
+    }
+    Ok(table)
+}
+
+/// The flags that were given.
+pub(super) fn from_flags(flags: &[(&str, String)]) -> Result<toml::Table, Error> {
+    let mut table = toml::Table::new();
+    for (path, text) in flags {
+        let Some(key) = KEYS.iter().find(|key| key.path == *path) else {
+            return Err(Error::Value { origin: format!("--{path}"), detail: "there is no such key".into() });
+        };
+        key.put_text(&mut table, text, format!("--{}", key.flag()))?;
     }
     Ok(table)
 }
@@ -246,9 +266,18 @@ pub(super) fn get<'table>(table: &'table toml::Table, path: &str) -> Option<&'ta
     }
 }
 
+/// The value of one key, as TOML.
+pub(super) fn shown(config: &Config, path: &str) -> Option<String> {
+    get(&values(config), path).map(ToString::to_string)
+}
+
+fn values(config: &Config) -> toml::Table {
+    toml::Table::try_from(config).expect("every configuration is a TOML table")
+}
+
 /// The configuration as a commented file.
 pub(super) fn render(config: &Config) -> String {
-    let values = toml::Table::try_from(config).expect("every configuration is a TOML table");
+    let values = values(config);
     let mut text = String::from(
         "# Configuration of a Stead node. Read as: defaults < this file < STEAD_… in the environment < flags.\n\
          # Names that end in _ms are milliseconds, in _bytes bytes.\n",

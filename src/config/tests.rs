@@ -8,15 +8,16 @@ fn pairs(variables: &[(&str, &str)]) -> Vec<(String, String)> {
     variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
 }
 
-fn load(file: &str, variables: &[(&str, &str)], flags: &str) -> Result<Config, Error> {
+fn load(file: &str, variables: &[(&str, &str)], flags: &[(&str, &str)]) -> Result<Config, Error> {
     let directory = tempfile::tempdir().expect("a directory for the test");
     let path = directory.path().join("stead.toml");
     std::fs::write(&path, file).expect("the file is written");
-    Config::load(Some(&path), &pairs(variables), flags.parse().expect("flags are a table"))
+    let flags: Vec<_> = flags.iter().map(|(path, text)| (*path, (*text).to_owned())).collect();
+    Config::load(Some(&path), &pairs(variables), &flags)
 }
 
 /// The error of a configuration, without the path of the temporary file.
-fn complaint(file: &str, variables: &[(&str, &str)], flags: &str) -> String {
+fn complaint(file: &str, variables: &[(&str, &str)], flags: &[(&str, &str)]) -> String {
     let text = load(file, variables, flags).expect_err("this configuration is wrong").to_string();
     match (text.find("in the configuration "), text.find("stead.toml")) {
         (Some(0), Some(end)) => format!("FILE{}", text.get(end + "stead.toml".len()..).unwrap_or_default()),
@@ -28,13 +29,13 @@ fn complaint(file: &str, variables: &[(&str, &str)], flags: &str) -> String {
 fn later_sources_win_key_by_key() {
     let file = "zone = \"file\"\nshards = 4\n[log]\nformat = \"json\"\nfilter = \"warn\"";
     let environment = [("STEAD_ZONE", "environment"), ("STEAD_LOG_FILTER", "debug")];
-    let config = load(file, &environment, "zone = \"flag\"").expect("it is right");
+    let config = load(file, &environment, &[("zone", "flag")]).expect("it is right");
     assert_eq!(config.zone.as_deref(), Some("flag"));
     assert_eq!(config.log.filter, "debug");
     assert_eq!(config.log.format, super::LogFormat::Json);
     assert_eq!(config.shards, 4);
     assert_eq!(config.replicas, 3);
-    let nothing = Config::load(None, &[], toml::Table::new()).expect("the defaults are right");
+    let nothing = Config::load(None, &[], &[]).expect("the defaults are right");
     assert_eq!(nothing, Config::default());
 }
 
@@ -48,7 +49,7 @@ fn the_environment_is_read_by_kind() {
         ("STEAD_JOIN_SECRET", "a secret of some length"),
         ("HOME", "/"),
     ];
-    let config = load("", &environment, "").expect("it is right");
+    let config = load("", &environment, &[]).expect("it is right");
     assert_eq!(config.allowed_hosts, ["a.example", "b.example"]);
     assert_eq!(
         config.trusted_proxies.iter().map(ToString::to_string).collect::<Vec<_>>(),
@@ -62,14 +63,15 @@ fn the_environment_is_read_by_kind() {
 
 #[test]
 fn port_changes_the_port_only() {
-    let listen =
-        |file, variables: &[_], flags| load(file, variables, flags).expect("it is right").listen.to_string();
-    assert_eq!(listen("", &[("PORT", "3000")], ""), "127.0.0.1:3000");
-    assert_eq!(listen("listen = \"[::1]:1\"", &[("PORT", "3000")], ""), "[::1]:3000");
-    assert_eq!(listen("", &[("PORT", "3000"), ("STEAD_LISTEN", "127.0.0.2:1")], ""), "127.0.0.2:3000");
-    assert_eq!(listen("", &[("PORT", "3000")], "listen = \"127.0.0.1:5\""), "127.0.0.1:5");
+    let listen = |file, variables: &[_], flags: &[_]| {
+        load(file, variables, flags).expect("it is right").listen.to_string()
+    };
+    assert_eq!(listen("", &[("PORT", "3000")], &[]), "127.0.0.1:3000");
+    assert_eq!(listen("listen = \"[::1]:1\"", &[("PORT", "3000")], &[]), "[::1]:3000");
+    assert_eq!(listen("", &[("PORT", "3000"), ("STEAD_LISTEN", "127.0.0.2:1")], &[]), "127.0.0.2:3000");
+    assert_eq!(listen("", &[("PORT", "3000")], &[("listen", "127.0.0.1:5")]), "127.0.0.1:5");
     assert_eq!(
-        complaint("", &[("PORT", "http")], ""),
+        complaint("", &[("PORT", "http")], &[]),
         "PORT: `http` is no port: give a number from 0 to 65535"
     );
 }
@@ -78,26 +80,29 @@ fn port_changes_the_port_only() {
 fn what_is_wrong_is_named() {
     let mut said = String::new();
     for (file, variables, flags) in [
-        ("datta = \"x\"", &[][..], ""),
-        ("[limits]\nsocket = 5", &[], ""),
-        ("shards = \"many\"", &[], ""),
-        ("[mcpServers.x]\nurl = \"y\"", &[], ""),
-        ("", &[("STEAD_SHARDS", "many")], ""),
-        ("", &[("STEAD_SHARDS", "-1")], ""),
-        ("", &[("STEAD_LOG_FORMAT", "xml")], ""),
-        ("", &[("STEAD_INSECURE", "perhaps")], ""),
-        ("", &[("STEAD_TRUSTED_PROXIES", "ten")], ""),
-        ("listen = \"0.0.0.0:8080\"", &[], ""),
-        ("", &[], "peer_listen = \"[::]:9080\""),
-        ("replicas = 2\nshards = 0\njoin = \"10.0.0.1:9080\"", &[("STEAD_JOIN_SECRET", "short")], ""),
+        ("datta = \"x\"", &[][..], &[][..]),
+        ("[limits]\nsocket = 5", &[], &[]),
+        ("shards = \"many\"", &[], &[]),
+        ("[mcpServers.x]\nurl = \"y\"", &[], &[]),
+        ("", &[("STEAD_SHARDS", "many")], &[]),
+        ("", &[("STEAD_SHARDS", "-1")], &[]),
+        ("", &[("STEAD_LOG_FORMAT", "xml")], &[]),
+        ("", &[("STEAD_INSECURE", "perhaps")], &[]),
+        ("", &[("STEAD_TRUSTED_PROXIES", "ten")], &[]),
+        ("listen = \"0.0.0.0:8080\"", &[], &[]),
+        ("", &[], &[("peer_listen", "[::]:9080")]),
+        ("replicas = 2\nshards = 0\njoin = \"10.0.0.1:9080\"", &[("STEAD_JOIN_SECRET", "short")], &[]),
         (
             "public_url = \"example.net\"\nallowed_origins = [\"*\", \"null\"]\nallowed_hosts = [\"a:1\"]",
             &[],
-            "",
+            &[],
         ),
-        ("[timing]\nheartbeat_ms = 600\nbody_timeout_ms = 0", &[], ""),
-        ("[limits]\nsockets = 0", &[], ""),
-        ("peer_listen = \"127.0.0.1:8080\"", &[], ""),
+        ("[timing]\nheartbeat_ms = 600\nbody_timeout_ms = 0", &[], &[]),
+        ("[limits]\nsockets = 0", &[], &[]),
+        ("peer_listen = \"127.0.0.1:8080\"", &[], &[]),
+        ("", &[], &[("shards", "70000")]),
+        ("", &[], &[("log.format", "xml")]),
+        ("", &[], &[("logformat", "text")]),
     ] {
         writeln!(said, "{}\n", complaint(file, variables, flags)).expect("text takes text");
     }
@@ -106,22 +111,22 @@ fn what_is_wrong_is_named() {
 
 #[test]
 fn insecure_allows_and_warns() {
-    let config = load("listen = \"0.0.0.0:8080\"\ninsecure = true", &[], "").expect("it is allowed");
+    let config = load("listen = \"0.0.0.0:8080\"\ninsecure = true", &[], &[]).expect("it is allowed");
     assert_eq!(config.warnings().len(), 1);
     assert!(Config::default().warnings().is_empty());
-    let inside = load("listen = \"127.8.8.8:1\"\npeer_listen = \"[::ffff:127.0.0.1]:2\"", &[], "");
+    let inside = load("listen = \"127.8.8.8:1\"\npeer_listen = \"[::ffff:127.0.0.1]:2\"", &[], &[]);
     assert!(inside.is_ok(), "loopback in other writings");
 }
 
 #[test]
 fn origins_and_hosts_are_told_apart() {
     for good in ["http://localhost:3000", "https://app.example.net", "http://[::1]:80", "http://127.0.0.1"] {
-        assert!(load(&format!("allowed_origins = [\"{good}\"]"), &[], "").is_ok(), "{good}");
+        assert!(load(&format!("allowed_origins = [\"{good}\"]"), &[], &[]).is_ok(), "{good}");
     }
     for bad in
         ["https://a.example/", "https://a.example/x", "ftp://a.example", "https://u@a.example", "a.example"]
     {
-        assert!(load(&format!("allowed_origins = [\"{bad}\"]"), &[], "").is_err(), "{bad}");
+        assert!(load(&format!("allowed_origins = [\"{bad}\"]"), &[], &[]).is_err(), "{bad}");
     }
 }
 

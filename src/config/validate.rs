@@ -138,7 +138,6 @@ impl Config {
             ("heartbeat_ms", timing.heartbeat_ms),
             ("election_min_ms", timing.election_min_ms),
             ("election_max_ms", timing.election_max_ms),
-            ("lease_ms", timing.lease_ms),
         ] {
             if !(1..=TIME_MAX_MS).contains(&value) {
                 problems.push(format!("timing.{key} is {value}: choose 1 to {TIME_MAX_MS}"));
@@ -157,12 +156,6 @@ impl Config {
             problems.push(format!(
                 "timing.election_max_ms is {}: choose more than election_min_ms ({}), or candidates keep colliding",
                 timing.election_max_ms, timing.election_min_ms
-            ));
-        }
-        if timing.lease_ms < timing.heartbeat_ms.saturating_mul(2) {
-            problems.push(format!(
-                "timing.lease_ms is {}: choose at least twice heartbeat_ms ({}), or reads wait for heartbeats",
-                timing.lease_ms, timing.heartbeat_ms
             ));
         }
     }
