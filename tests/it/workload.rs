@@ -147,18 +147,12 @@ impl Workload {
 }
 
 impl Running {
-    /// How many increments were acknowledged so far cannot be told while they run; this waits for
-    /// their end, which the death of the server or [`Running::stop`] brings.
+    /// Waits for the writers' end, which the death of the server brings.
     pub(crate) async fn ended(mut self) -> Workload {
         while let Some(writer) = self.tasks.join_next().await {
             self.workload.writers.push(writer.expect("a writer does not panic"));
         }
         self.workload
-    }
-
-    pub(crate) async fn stop(self) -> Workload {
-        self.stop.store(true, Ordering::Relaxed);
-        self.ended().await
     }
 }
 

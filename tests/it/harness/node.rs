@@ -24,7 +24,7 @@ pub(crate) struct Settings {
     pub(crate) config: String,
     /// Variables of its environment.
     pub(crate) environment: Vec<(String, String)>,
-    /// Another program that is given the same arguments: an embedder's own `main`.
+    /// Another program, an embedder's own `main`, that takes its configuration from the environment.
     pub(crate) program: Option<PathBuf>,
 }
 
@@ -102,20 +102,25 @@ impl Node {
     }
 
     fn command(&self) -> Command {
-        let program = self.settings.program.clone().unwrap_or_else(|| env!("CARGO_BIN_EXE_stead").into());
-        let mut command = Command::new(program);
-        command.args(["serve", "--listen", "127.0.0.1:0", "--peer-listen", "127.0.0.1:0", "--data"]);
-        command.arg(self.data());
-        if !self.settings.config.is_empty() {
-            let file = self.home.path().join("stead.toml");
-            std::fs::write(&file, &self.settings.config).expect("the configuration can be written");
-            command.arg("--config").arg(file);
-        }
+        let mut command = match &self.settings.program {
+            Some(program) => Command::new(program),
+            None => Command::new(env!("CARGO_BIN_EXE_stead")),
+        };
         command.env_remove("PORT");
         for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("STEAD_"))
         {
             command.env_remove(name);
         }
+        if self.settings.program.is_none() {
+            command.arg("serve");
+        }
+        if !self.settings.config.is_empty() {
+            let file = self.home.path().join("stead.toml");
+            std::fs::write(&file, &self.settings.config).expect("the configuration can be written");
+            command.arg("--config").arg(file);
+        }
+        command.env("STEAD_DATA", self.data());
+        command.env("STEAD_LISTEN", "127.0.0.1:0").env("STEAD_PEER_LISTEN", "127.0.0.1:0");
         command.envs(self.settings.environment.iter().map(|(name, value)| (name, value)));
         command.current_dir(self.home.path());
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());

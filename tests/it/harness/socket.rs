@@ -81,11 +81,6 @@ impl Socket {
         self.inner.send(Message::text(text)).await.expect("the socket takes a frame");
     }
 
-    /// Sends, and says whether the socket still took it.
-    pub(crate) async fn try_send(&mut self, message: Message) -> bool {
-        self.inner.send(message).await.is_ok()
-    }
-
     /// Bytes on the wire below the protocol: for what no library would send.
     pub(crate) async fn send_raw(&mut self, bytes: &[u8]) -> io::Result<()> {
         tokio::io::AsyncWriteExt::write_all(self.inner.get_mut(), bytes).await

@@ -1,0 +1,84 @@
+//! The figures that the README shows: `benches/run`.
+//!
+//! Rates mean little on a machine whose speed changes by the minute, so every figure is a ratio, or a
+//! bound made of something measured beside it: contestants run at the same time, on fresh data, and
+//! are loaded in turn, in short slices, several rounds; a ratio is the median over the rounds of
+//! one slice by the slice beside it. The load generator is `stead bench`, a closed loop, for all alike.
+//!
+//! Contestants: `stead serve`; a bare axum handler that answers the same JSON and stores nothing
+//! (this program, called with `bare`); workerd from npm with the same routes on a SQLite-backed Durable
+//! Object (skipped, and said so, where npm cannot get it).
+//!
+//! `benches/run [--rounds N] [--slice SECONDS] [--only WORD] [--json FILE]`.
+
+#![allow(clippy::print_stdout, clippy::indexing_slicing, reason = "a benchmark reports to a person")]
+
+mod bare;
+mod client;
+mod contestant;
+mod figures;
+mod memory;
+mod rates;
+mod start;
+
+use figures::Figures;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// What the command line says.
+#[derive(Debug, Clone)]
+struct Plan {
+    rounds: usize,
+    slice_s: f64,
+    only: Option<String>,
+    json: Option<String>,
+}
+
+impl Plan {
+    fn read(mut words: impl Iterator<Item = String>) -> Self {
+        let mut plan = Self { rounds: 5, slice_s: 1.5, only: None, json: None };
+        while let Some(word) = words.next() {
+            let mut value = || words.next().unwrap_or_else(|| panic!("{word} needs a value"));
+            match word.as_str() {
+                "--rounds" => plan.rounds = value().parse().expect("--rounds takes a number"),
+                "--slice" => plan.slice_s = value().parse().expect("--slice takes seconds"),
+                "--only" => plan.only = Some(value()),
+                "--json" => plan.json = Some(value()),
+                "--bench" => {} // what cargo adds
+                other => panic!("unknown: {other}"),
+            }
+        }
+        plan
+    }
+
+    fn wants(&self, word: &str) -> bool {
+        self.only.as_deref().is_none_or(|only| word.contains(only))
+    }
+}
+
+fn main() {
+    let mut words = std::env::args().skip(1);
+    if std::env::args().nth(1).as_deref() == Some("bare") {
+        bare::serve();
+        return;
+    }
+    let plan = Plan::read(&mut words);
+    let mut figures = Figures::new();
+    if plan.wants("rates") {
+        rates::measure(&plan, &mut figures);
+    }
+    if plan.wants("memory") {
+        memory::measure(&mut figures);
+    }
+    if plan.wants("start") {
+        start::measure(&mut figures);
+    }
+    println!("\n{}", figures.table());
+    if let Some(file) = plan.json {
+        std::fs::write(&file, figures.json()).expect("the file can be written");
+    }
+    if !figures.reach_their_floors() {
+        std::process::exit(1);
+    }
+}
