@@ -7,7 +7,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 target="${CARGO_TARGET_DIR:-$HOME/.cache/stead-target}"
 venv="$target/schemathesis"
-version=4.7
+version=4.32
 
 if [ ! -x "$venv/bin/schemathesis" ]; then
   if ! { python3 -m venv "$venv" && "$venv/bin/pip" install --quiet "schemathesis~=$version"; } >/dev/null 2>&1; then
@@ -19,6 +19,7 @@ fi
 
 url="${1:-}"
 if [ -z "$url" ]; then
+  CARGO_TARGET_DIR="$target" cargo build --release --quiet --bin stead
   home="$(mktemp -d)"
   "$target/release/stead" serve --listen 127.0.0.1:0 --peer-listen 127.0.0.1:0 --data "$home/data" >"$home/log" 2>&1 &
   node=$!

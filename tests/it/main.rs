@@ -21,6 +21,8 @@ mod crash;
 mod flush;
 mod golden;
 mod imports;
+mod limits;
+mod logs;
 mod model;
 mod order;
 mod readme;

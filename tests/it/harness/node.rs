@@ -8,6 +8,7 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::Value;
@@ -66,6 +67,7 @@ impl Node {
     }
 
     pub(crate) fn start_with(settings: Settings) -> Self {
+        raise_descriptor_limit();
         let home = tempfile::tempdir().expect("a directory for the node's data");
         let mut node = Self { home, settings, running: None };
         node.start_again();
@@ -319,6 +321,12 @@ impl Log {
     fn lock(&self) -> std::sync::MutexGuard<'_, LogState> {
         self.state.lock().expect("no holder of the log panics")
     }
+}
+
+/// Thousands of connections need as many descriptors, here and in the server, which inherits the limit.
+fn raise_descriptor_limit() {
+    let (_, most) = getrlimit(Resource::RLIMIT_NOFILE).expect("a process may ask for its limits");
+    setrlimit(Resource::RLIMIT_NOFILE, most, most).expect("a process may use all that it is allowed");
 }
 
 fn wait_ready(address: SocketAddr, child: &mut Child, deadline: Instant) -> bool {
