@@ -63,7 +63,7 @@ pub fn main(classes: Classes) -> ExitCode {
     arg_required_else_help = true
 )]
 struct Line {
-    #[command(flatten)]
+    #[command(flatten, next_help_heading = "Everywhere")]
     global: Global,
     #[command(subcommand)]
     command: Command,
@@ -85,18 +85,13 @@ struct Global {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Run a node
     Serve(serve::Serve),
-    /// Show how the cluster is
+    /// Show how the cluster is, and what is wrong with it
     Status,
-    /// Look for what is wrong, and say what to do
     Doctor(doctor::Doctor),
-    /// Read, change and watch objects
     #[command(subcommand)]
     Object(object::Object),
-    /// Measure a server: a closed loop of clients, counted and timed
     Bench(bench::Bench),
-    /// Print the completions of a shell
     Completions(completions::Completions),
 }
 

@@ -19,19 +19,12 @@ use super::output::Output;
 /// Read, change and watch objects.
 #[derive(Debug, Subcommand)]
 pub(super) enum Object {
-    /// List the objects of a class, in the order of their names
     List(list::List),
-    /// Show an object, or one of its keys
     Get(get::Get),
-    /// Call a method
     Call(call::Call),
-    /// Put one key, or initialise an object with several
     Put(put::Put),
-    /// Delete an object, or one of its keys
     Delete(delete::Delete),
-    /// Follow an object: its state, then every change, through reconnects
     Watch(watch::Watch),
-    /// Show the last changes of an object
     History(history::History),
 }
 

@@ -11,7 +11,7 @@ use crate::class::Classes;
 use crate::config::{Config, KEYS, Kind};
 use crate::{server, telemetry};
 
-/// Run a node.
+/// Run a node until Ctrl-C or SIGTERM.
 ///
 /// Every flag but --config and --print-config is also a key of the file (TOML) and a variable of the
 /// environment: --log-format, [log] format, STEAD_LOG_FORMAT. Flags win over the environment, that

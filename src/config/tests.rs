@@ -189,3 +189,16 @@ fn foreign_variables_are_named() {
     ]);
     assert_eq!(Config::foreign_variables(&environment), ["STEAD_LISTENN"]);
 }
+
+#[test]
+fn the_readme_lists_every_key() {
+    let readme = include_str!("../../README.md");
+    let defaults = Config::default();
+    let mut table = String::new();
+    for key in KEYS {
+        let default = defaults.shown(key.path).map_or_else(String::new, |value| format!("`{value}`"));
+        let row = format!("| `{}` | {default} | {} |", key.path, key.doc).replace("|  |", "| |");
+        writeln!(table, "{row}").expect("text takes text");
+    }
+    assert!(readme.contains(&table), "the table of README.md should be:\n{table}");
+}
