@@ -113,7 +113,7 @@ async fn broken_json() {
         ("UTF-8 cut short", b"{\"value\":\"\xe2\x82\"}"),
         ("an overlong encoding", b"{\"value\":\"\xc0\xaf\"}"),
         ("a byte order mark", b"\xef\xbb\xbf{\"value\":1}"),
-        ("UTF-16", b"{\0\"\0v\0\"\0:\01\0}\0"),
+        ("UTF-16", b"{\0\"\0v\0\"\0:\x001\0}\0"),
         ("a list", b"[1]"),
         ("a number", b"7"),
         ("null", b"null"),
@@ -232,7 +232,7 @@ async fn broken_http() {
                 answer.status
             ),
             Err(error) => {
-                assert_ne!(error.kind(), std::io::ErrorKind::TimedOut, "{bytes:?} was never answered")
+                assert_ne!(error.kind(), std::io::ErrorKind::TimedOut, "{bytes:?} was never answered");
             }
         }
     }

@@ -42,12 +42,7 @@ fn sessions() {
 
 /// A step as it stands in a session.
 fn shown(step: &Step) -> String {
-    let mut text = format!("$ {}\n", step.command);
-    if !step.output.is_empty() {
-        text += &format!("{}\n", step.output);
-    }
-    if step.code != 0 {
-        text += &format!("? {}\n", step.code);
-    }
-    text
+    let output = if step.output.is_empty() { String::new() } else { format!("{}\n", step.output) };
+    let code = if step.code == 0 { String::new() } else { format!("? {}\n", step.code) };
+    format!("$ {}\n{output}{code}", step.command)
 }

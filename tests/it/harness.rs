@@ -41,8 +41,8 @@ pub(crate) async fn eventually<T, F: Future<Output = Option<T>>>(
 
 /// A promise with a deadline, named for the message when it is missed.
 pub(crate) async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {
-    match tokio::time::timeout(PATIENCE, future).await {
-        Ok(value) => value,
-        Err(_) => panic!("waited {PATIENCE:?} in vain for {what}"),
-    }
+    let Ok(value) = tokio::time::timeout(PATIENCE, future).await else {
+        panic!("waited {PATIENCE:?} in vain for {what}")
+    };
+    value
 }

@@ -97,8 +97,7 @@ async fn a_flooded_object() {
         connection.send(&request).await.expect("the kernel takes it");
     }
     node.resume();
-    let neighbour = node.post("/v1/objects/counter/neighbour/methods/increment", &json!({}));
-    neighbour.await.expect(200);
+    node.post("/v1/objects/counter/neighbour/methods/increment", &json!({})).await.expect(200);
     let (mut served, mut refused) = (0_u64, 0_u64);
     for connection in &mut connections {
         let answer = connection.answer(false).await.expect("an answer");

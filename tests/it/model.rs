@@ -129,7 +129,7 @@ impl Model {
                 self.answer(200, json!({"key": key, "version": self.version}))
             }
             Operation::DeleteKey(key) if self.keys.contains_key(key) => {
-                self.commit("delete", BTreeMap::new(), &[key.clone()]);
+                self.commit("delete", BTreeMap::new(), std::slice::from_ref(key));
                 self.answer(204, Value::Null)
             }
             Operation::DeleteKey(_) => refused(404, "absent"),

@@ -139,7 +139,7 @@ impl Player<'_> {
         };
         let body = lines[at..end].join("\n");
         let head: Vec<&str> = lines[start..at].iter().map(|line| line[1..].trim()).collect();
-        let mut came = vec![self.status_line(head[0], &answer)];
+        let mut came = vec![Self::status_line(head[0], &answer)];
         came.extend(head[1..].iter().filter_map(|line| self.header_line(line, &answer)));
         let is_problem = head[0].contains(' ') && came[0] == format!("< {}", head[0]);
         let text = answer.text();
@@ -159,7 +159,7 @@ impl Player<'_> {
     }
 
     /// `< 404 object_not_found never` where a problem was expected and is whole, else `< 404`.
-    fn status_line(&self, expected: &str, answer: &Answer) -> String {
+    fn status_line(expected: &str, answer: &Answer) -> String {
         let status = answer.status;
         let problem: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
         let whole = ["type", "title", "detail"].iter().all(|field| problem[field].is_string())
@@ -300,7 +300,8 @@ async fn event(connection: &mut Connection, rest: &mut String) -> String {
                 found.map(|text| text.trim_start().to_owned())
             };
             let (kind, id, data) = (field("event:"), field("id:"), field("data:"));
-            *rest = after.to_owned();
+            let after = after.to_owned();
+            *rest = after;
             if let Some(data) = data {
                 return format!("event={} id={} {data}", kind.unwrap_or_default(), id.unwrap_or_default());
             }

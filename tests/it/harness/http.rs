@@ -202,13 +202,11 @@ impl Connection {
     }
 
     async fn fill(&mut self) -> io::Result<()> {
-        let mut bytes = [0_u8; 16 * 1024];
-        let read = self.stream.read(&mut bytes).await?;
-        if read == 0 {
-            return Err(io::ErrorKind::UnexpectedEof.into());
+        self.received.reserve(4 * 1024);
+        match self.stream.read_buf(&mut self.received).await? {
+            0 => Err(io::ErrorKind::UnexpectedEof.into()),
+            _ => Ok(()),
         }
-        self.received.extend_from_slice(&bytes[..read]);
-        Ok(())
     }
 }
 

@@ -90,17 +90,13 @@ impl Node {
         log.follow(child.stderr.take().expect("its errors are piped"));
         let deadline = Instant::now() + PATIENCE;
         let ready = log.address(deadline).filter(|address| wait_ready(*address, &mut child, deadline));
-        match ready {
-            Some(address) => {
-                self.running = Some(Running { child, address, log });
-                Ok(())
-            }
-            None => {
-                let _ = child.kill();
-                let _ = child.wait();
-                Err(log.text())
-            }
-        }
+        let Some(address) = ready else {
+            let _ = child.kill();
+            let _ = child.wait();
+            return Err(log.text());
+        };
+        self.running = Some(Running { child, address, log });
+        Ok(())
     }
 
     fn command(&self) -> Command {
