@@ -7,6 +7,7 @@ mod counter;
 pub mod document;
 mod object;
 mod parameters;
+mod rehearsal;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -19,6 +20,7 @@ use crate::object::{ClassName, Key, Page, Refusal, Tenant, Turn, Value};
 pub use counter::Counter;
 pub use document::Document;
 pub use object::Object;
+pub use rehearsal::Rehearsal;
 
 /// What a method is given: the body's keys.
 pub type Parameters = Map<String, serde_json::Value>;

@@ -40,3 +40,79 @@ impl Class for Counter {
 fn value_key() -> Key {
     Key::parse(VALUE).expect("a short word is a key")
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::class::Rehearsal;
+
+    /// Calls in order, each with its result or the kind of its refusal.
+    fn check(calls: &[(&str, Json, Result<Json, &str>)]) {
+        let mut counter = Rehearsal::new(Counter);
+        for (method, parameters, expected) in calls {
+            let before = (counter.version(), counter.storage().clone());
+            let found = counter.call(method, parameters.clone());
+            match (&found, expected) {
+                (Ok(found), Ok(expected)) => assert_eq!(found, expected, "{method} {parameters}"),
+                (Err(refusal), Err(expected)) => {
+                    assert!(
+                        format!("{refusal:?}").starts_with(expected),
+                        "{method} {parameters}: {refusal:?}"
+                    );
+                    assert_eq!(
+                        before,
+                        (counter.version(), counter.storage().clone()),
+                        "a refusal changes nothing"
+                    );
+                }
+                _ => panic!("{method} {parameters}: {found:?}, not {expected:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn counts() {
+        check(&[
+            ("get", json!({}), Ok(json!({ "value": 0 }))),
+            ("increment", json!({}), Ok(json!({ "value": 1 }))),
+            ("increment", json!({ "by": 41 }), Ok(json!({ "value": 42 }))),
+            ("decrement", json!({ "by": 50 }), Ok(json!({ "value": -8 }))),
+            ("decrement", json!({}), Ok(json!({ "value": -9 }))),
+            ("increment", json!({ "by": 0 }), Ok(json!({ "value": -9 }))),
+            ("reset", json!({ "to": 7 }), Ok(json!({ "value": 7 }))),
+            ("get", json!({}), Ok(json!({ "value": 7 }))),
+            ("reset", json!({}), Ok(json!({ "value": 0 }))),
+        ]);
+    }
+
+    #[test]
+    fn refuses_what_is_no_whole_number_of_64_bits() {
+        check(&[
+            ("reset", json!({ "to": i64::MAX }), Ok(json!({ "value": i64::MAX }))),
+            ("increment", json!({}), Err("InvalidParameters")),
+            ("decrement", json!({ "by": i64::MIN }), Err("InvalidParameters")),
+            ("reset", json!({ "to": i64::MIN }), Ok(json!({ "value": i64::MIN }))),
+            ("decrement", json!({}), Err("InvalidParameters")),
+            ("increment", json!({ "by": 0.5 }), Err("InvalidParameters")),
+            ("increment", json!({ "by": "1" }), Err("InvalidParameters")),
+            ("increment", json!({ "by": null }), Err("InvalidParameters")),
+            ("increment", json!({ "by": u64::MAX }), Err("InvalidParameters")),
+            ("jump", json!({}), Err("MethodNotFound")),
+        ]);
+    }
+
+    #[test]
+    fn has_one_key() {
+        let mut counter = Rehearsal::new(Counter);
+        assert!(matches!(counter.put("other", json!(1)), Err(Refusal::InvalidParameters { .. })));
+        assert!(matches!(counter.put("value", json!("1")), Err(Refusal::InvalidParameters { .. })));
+        assert!(matches!(counter.delete("value"), Err(Refusal::KeyNotFound { .. })));
+        counter.initialize(json!({ "value": 5 })).unwrap();
+        assert_eq!(counter.state().unwrap(), json!({ "value": 5 }));
+        counter.delete("value").unwrap();
+        assert_eq!(counter.call("get", json!({})).unwrap(), json!({ "value": 0 }));
+        assert_eq!(counter.version(), crate::object::Version(2));
+    }
+}

@@ -127,3 +127,158 @@ fn version_in_keys(turn: &Turn<'_>) -> Result<Option<i64>, Refusal> {
     }
     Ok(turn.get(VERSION)?.and_then(|version| version.to_json().as_i64()))
 }
+
+#[cfg(test)]
+mod tests {
+    use expect_test::{Expect, expect};
+
+    use super::*;
+    use crate::class::Rehearsal;
+
+    /// Initialises an object, calls methods and shows each outcome, then the state.
+    fn check(keys: Json, calls: &[(&str, Json)], expected: Expect) {
+        let mut object = Rehearsal::new(Object);
+        if !keys.is_null() {
+            object.initialize(keys).unwrap();
+        }
+        let mut seen = String::new();
+        for (method, parameters) in calls {
+            match object.call(method, parameters.clone()) {
+                Ok(result) => seen += &format!("{result}\n"),
+                Err(refusal) => seen += &format!("refused: {refusal}\n"),
+            }
+        }
+        seen += &format!("state {} at {}\n", object.state().unwrap(), object.version());
+        expected.assert_eq(&seen);
+    }
+
+    #[test]
+    fn reads_create_nothing() {
+        check(
+            Json::Null,
+            &[("get_value", json!({})), ("get_value", json!({"key": "a"})), ("echo", json!({"a": [1]}))],
+            expect![[r#"
+                {"key":"value","value":null}
+                {"key":"a","value":null}
+                {"a":[1]}
+                state {} at 0
+            "#]],
+        );
+    }
+
+    #[test]
+    fn sets_and_deletes() {
+        check(
+            json!({"a": 1}),
+            &[
+                ("set", json!({"key": "b", "value": null})),
+                ("set", json!({"key": "b"})),
+                ("set", json!({"value": 1})),
+                ("set", json!({"key": "", "value": 1})),
+                ("set_multiple", json!({"keys": {"c": 1.0, "d": {"z": 1, "y": 2}}})),
+                ("set_multiple", json!({"keys": [1]})),
+                ("set_multiple", json!({"keys": {}})),
+                ("delete", json!({"key": "a"})),
+                ("delete", json!({"key": "a"})),
+                ("get_value", json!({"key": 5})),
+                ("clear", json!({})),
+            ],
+            expect![[r#"
+                {"key":"b","value":null}
+                refused: parameter "value" is required
+                refused: parameter "key" is required
+                refused: a key is 1 to 2048 bytes long
+                {"count":2,"status":"success"}
+                refused: parameter "keys" must be an object: keys and their values
+                {"count":0,"status":"success"}
+                {"key":"a"}
+                {"key":"a"}
+                refused: parameter "key" must be a text: the key
+                refused: the class has no method "clear"
+                state {"b":null,"c":1,"d":{"y":2,"z":1}} at 4
+            "#]],
+        );
+    }
+
+    #[test]
+    fn increments_exactly() {
+        check(
+            json!({"text": "x", "large": u64::MAX}),
+            &[
+                ("increment", json!({})),
+                ("increment", json!({"increment": 0})),
+                ("increment", json!({"increment": -3})),
+                ("increment", json!({"increment": 0.5})),
+                ("increment", json!({"increment": 0.5})),
+                ("increment", json!({"increment": "1"})),
+                ("increment", json!({"increment": null})),
+                ("increment", json!({"key": "text"})),
+                ("increment", json!({"key": "large", "increment": -1})),
+                ("increment", json!({"key": "large", "increment": 2})),
+                ("increment", json!({"key": "float", "increment": 1e308})),
+                ("increment", json!({"key": "float", "increment": 1.7e308})),
+                ("increment", json!({"key": "low", "increment": i64::MIN})),
+                ("increment", json!({"key": "low", "increment": -1})),
+            ],
+            expect![[r#"
+                {"key":"value","value":1}
+                {"key":"value","value":1}
+                {"key":"value","value":-2}
+                {"key":"value","value":-1.5}
+                {"key":"value","value":-1}
+                refused: parameter "increment" must be a number
+                refused: parameter "increment" must be a number
+                refused: the value under "text" is not a number
+                {"key":"large","value":18446744073709551614}
+                refused: 18446744073709551614 + 2 is beyond the numbers there are
+                {"key":"float","value":1e+308}
+                refused: 1e+308 + 1.7e+308 is beyond the numbers there are
+                {"key":"low","value":-9223372036854775808}
+                refused: -9223372036854775808 + -1 is beyond the numbers there are
+                state {"float":1e+308,"large":18446744073709551614,"low":-9223372036854775808,"text":"x","value":-1} at 9
+            "#]],
+        );
+    }
+
+    #[test]
+    fn updates_a_document() {
+        check(
+            Json::Null,
+            &[
+                ("update", json!({})),
+                ("update", json!({"content": null})),
+                ("update", json!({"content": "one"})),
+                ("update", json!({"content": "two", "version": 2})),
+                ("update", json!({"content": "three", "version": 2})),
+                ("update", json!({"content": {"any": "value"}, "version": null})),
+                ("update", json!({"content": "", "version": "4"})),
+            ],
+            expect![[r#"
+                refused: Content is required
+                refused: Content is required
+                {"content":"one","lastModified":"2026-11-21T01:56:36.224Z","version":1}
+                {"content":"two","lastModified":"2026-11-21T01:56:36.224Z","version":2}
+                refused: the document is at version 2; send version 3 to replace it
+                {"content":{"any":"value"},"lastModified":"2026-11-21T01:56:36.224Z","version":3}
+                refused: "version" must be a whole number of 64 bits
+                state {"document":{"content":{"any":"value"},"lastModified":"2026-11-21T01:56:36.224Z","version":3}} at 3
+            "#]],
+        );
+    }
+
+    #[test]
+    fn updates_the_keys_it_was_initialised_with() {
+        check(
+            json!({"content": "Initial document content", "version": 1}),
+            &[
+                ("update", json!({"content": "Updated document content", "version": 2})),
+                ("update", json!({"content": "again", "version": 2})),
+            ],
+            expect![[r#"
+                {"content":"Updated document content","lastModified":"2026-11-21T01:56:36.224Z","version":2}
+                refused: the document is at version 2; send version 3 to replace it
+                state {"content":"Updated document content","document":{"content":"Updated document content","lastModified":"2026-11-21T01:56:36.224Z","version":2},"version":2} at 2
+            "#]],
+        );
+    }
+}

@@ -322,3 +322,84 @@ impl Key {
         if text.is_empty() || text.len() > KEY_MAX_BYTES { Err(AddressError::Key) } else { Ok(()) }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(tenant: &str, class: &str, name: &str, expected: Result<(), AddressError>) {
+        let found = ObjectAddress::parse(tenant, class, name).map(drop);
+        assert_eq!(found, expected, "{tenant:?} {class:?} {name:?}");
+    }
+
+    #[test]
+    fn parts_have_rules() {
+        let longest_name = "n".repeat(NAME_MAX_BYTES);
+        let longest_class = "c".repeat(CLASS_MAX_BYTES);
+        let longest_tenant = "t".repeat(TENANT_MAX_BYTES);
+        check("default", "counter", "visits", Ok(()));
+        check(&longest_tenant, &longest_class, &longest_name, Ok(()));
+        check("0-a", "a-0", "a/b c\u{fffd}…😀", Ok(()));
+        for tenant in ["", "-a", "A", "_a", "a_b", "a.b", "ä", &(longest_tenant.clone() + "t")] {
+            check(tenant, "counter", "visits", Err(AddressError::Tenant));
+        }
+        for class in ["", "0", "-a", "A", "a_b", "a/b", "a\0", &(longest_class.clone() + "c")] {
+            check("default", class, "visits", Err(AddressError::Class));
+        }
+        check("default", "counter", "", Err(AddressError::NameLength));
+        check("default", "counter", &(longest_name.clone() + "n"), Err(AddressError::NameLength));
+        for name in ["a\0b", "\n", "\u{7f}", "\u{85}"] {
+            check("default", "counter", name, Err(AddressError::NameControl));
+        }
+        for name in [".", ".."] {
+            check("default", "counter", name, Err(AddressError::NameDots));
+        }
+        for name in ["...", " ", "_"] {
+            check("default", "counter", name, Ok(()));
+        }
+    }
+
+    #[test]
+    fn keys_have_a_length() {
+        assert_eq!(Key::parse(""), Err(AddressError::Key));
+        assert_eq!(Key::parse(&"k".repeat(KEY_MAX_BYTES + 1)), Err(AddressError::Key));
+        assert!(Key::parse(&"k".repeat(KEY_MAX_BYTES)).is_ok());
+        assert!(Key::parse("\0").is_ok());
+    }
+
+    #[test]
+    fn reserved_tenants_cannot_be_parsed() {
+        assert_eq!(Tenant::reserved("_stead").unwrap().as_str(), "_stead");
+        assert_eq!(Tenant::parse("_stead"), Err(AddressError::Tenant));
+        assert_eq!(Tenant::reserved("stead"), Err(AddressError::Tenant));
+        assert_eq!(Tenant::reserved("_"), Err(AddressError::Tenant));
+        assert_eq!(
+            Tenant::reserved(&format!("_{}", "a".repeat(TENANT_MAX_BYTES))),
+            Err(AddressError::Tenant)
+        );
+    }
+
+    #[test]
+    fn the_hash_is_frozen() {
+        let hash = ObjectAddress::parse("default", "counter", "visits").unwrap().hash();
+        // printf '\0\0\0\7default\0\0\0\7counter\0\0\0\6visits' | sha256sum
+        assert_eq!(hash.id(), "7e440db344ba5ee6229a46f1c081f98477d7ee6e8dbe0ae590d0863a82807323");
+        assert_eq!(hash.slot(), u16::from_str_radix(&hash.id()[..4], 16).unwrap() >> 2);
+    }
+
+    #[test]
+    fn addresses_spread_over_slots() {
+        const SHARDS: usize = 12;
+        const OBJECTS: usize = 12_000;
+        let mut counts = [0_usize; SHARDS];
+        for number in 0..OBJECTS {
+            let address = ObjectAddress::parse("default", "counter", &format!("visits-{number}")).unwrap();
+            let slot = usize::from(address.hash().slot());
+            assert!(slot < usize::from(SLOTS));
+            counts[slot * SHARDS / usize::from(SLOTS)] += 1;
+        }
+        for count in counts {
+            assert!((850..1_150).contains(&count), "{counts:?}");
+        }
+    }
+}

@@ -25,3 +25,26 @@ pub fn backoff(failed_attempts: u8, random: u64) -> Option<Duration> {
     let pause_ms = ALARM_BACKOFF_MS << (failed_attempts - 1);
     Some(Duration::from_millis(pause_ms + random % (pause_ms / 2)))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_double_and_end() {
+        let least: Vec<_> = (1..=6).map(|failed| backoff(failed, 0).map(|pause| pause.as_millis())).collect();
+        assert_eq!(least, [Some(2_000), Some(4_000), Some(8_000), Some(16_000), Some(32_000), None]);
+        assert_eq!(backoff(7, 0), None);
+    }
+
+    #[test]
+    fn jitter_adds_less_than_a_half() {
+        for random in [1, 999, 1_000, u64::MAX, 0x9e37_79b9_7f4a_7c15] {
+            for failed in 1..6 {
+                let least = backoff(failed, 0).unwrap();
+                let found = backoff(failed, random).unwrap();
+                assert!(least <= found && found < least * 3 / 2, "{failed} {random} {found:?}");
+            }
+        }
+    }
+}

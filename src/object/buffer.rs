@@ -177,3 +177,92 @@ impl Merged {
         self.page.is_full(self.entries.len(), self.bytes)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::collection::vec;
+    use proptest::prelude::{prop_assert_eq, proptest};
+
+    use super::*;
+    use crate::object::{MemoryStorage, samples};
+
+    /// What a turn does with its buffer: a delete is of a key that is there.
+    fn write(buffer: &mut WriteBuffer<'_>, op: &Op) {
+        match op {
+            Op::Put { key, value } => buffer.put(key.space, key.key.clone(), value.clone()),
+            Op::Delete { key } => {
+                if buffer.get(key.space, key.key.as_str()).unwrap().is_some() {
+                    buffer.delete(key.space, key.key.clone());
+                }
+            }
+            Op::Clear => buffer.clear(),
+        }
+    }
+
+    /// All entries, page by page.
+    fn walk(buffer: &WriteBuffer<'_>, space: Space, prefix: &str, page: Page) -> Vec<(Key, Stored)> {
+        let mut all: Vec<(Key, Stored)> = Vec::new();
+        loop {
+            let after = all.last().map(|(key, _)| key.clone());
+            let found = buffer.scan(space, prefix, after.as_ref().map(Key::as_str), page).unwrap();
+            assert!(found.len() <= page.entries, "a page has a bound");
+            if found.is_empty() {
+                return all;
+            }
+            all.extend(found);
+        }
+    }
+
+    proptest! {
+        /// The committed keys are `before`; the model is the map that has everything done to it.
+        #[test]
+        fn is_a_map_over_a_map(
+            before in vec(samples::op(), 0..24),
+            during in vec(samples::op(), 0..24),
+            prefix in "[ab]{0,2}",
+            entries in 1_usize..5,
+            bytes in 1_usize..400,
+        ) {
+            let mut committed = MemoryStorage::default();
+            committed.apply(&before);
+            let mut model = committed.clone();
+            let mut buffer = WriteBuffer::new(&committed);
+            for op in &during {
+                write(&mut buffer, op);
+                model.apply(std::slice::from_ref(op));
+            }
+            for space in [Space::Public, Space::Private] {
+                let expected: Vec<_> = model
+                    .entries(space)
+                    .filter(|(key, _)| key.as_str().starts_with(&prefix))
+                    .map(|(key, value)| (key.clone(), value.clone()))
+                    .collect();
+                for (key, value) in &expected {
+                    prop_assert_eq!(buffer.get(space, key.as_str()), Ok(Some(value.clone())));
+                }
+                prop_assert_eq!(walk(&buffer, space, &prefix, Page { entries, bytes }), expected);
+            }
+            let ops = buffer.into_ops();
+            let mut after = committed.clone();
+            after.apply(&ops);
+            prop_assert_eq!(&after, &model);
+            let written: Vec<_> = ops.iter().filter_map(|op| match op {
+                Op::Put { key, .. } | Op::Delete { key } => Some(key),
+                Op::Clear => None,
+            }).collect();
+            prop_assert_eq!(written.is_sorted_by(|one, next| one < next), true, "each key once, in order");
+            prop_assert_eq!(ops.iter().skip(1).any(|op| *op == Op::Clear), false, "a clear is the first");
+        }
+    }
+
+    #[test]
+    fn a_put_that_is_deleted_again_is_still_a_change() {
+        let committed = MemoryStorage::default();
+        let mut buffer = WriteBuffer::new(&committed);
+        let key = Key::parse("a").unwrap();
+        buffer.put(Space::Public, key.clone(), Stored::Json(crate::object::Value::null()));
+        buffer.delete(Space::Public, key.clone());
+        assert!(!buffer.is_untouched());
+        assert_eq!(buffer.into_ops(), [Op::Delete { key: StoredKey { space: Space::Public, key } }]);
+    }
+}

@@ -447,3 +447,6 @@ fn read_text(bytes: &[u8]) -> Result<&str, CodecError> {
 fn narrow<T: TryFrom<u64>>(number: u64) -> Result<T, CodecError> {
     T::try_from(number).map_err(|_| CodecError::Damaged("a number out of range"))
 }
+
+#[cfg(test)]
+mod tests;

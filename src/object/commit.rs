@@ -252,3 +252,84 @@ impl Move {
         if from == to { Self::default() } else { Self { from, to } }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::object::meta::{Alarm, RecordWindow};
+
+    fn address() -> ObjectAddress {
+        ObjectAddress::parse("default", "counter", "visits").unwrap()
+    }
+
+    fn cause(time: u64) -> Cause {
+        Cause { subject: "local".into(), method: "increment".into(), time: Timestamp(time) }
+    }
+
+    fn before() -> Meta {
+        Meta {
+            version: Version(5),
+            sequence: 8,
+            exists: true,
+            alarm: Some(Alarm { at: Timestamp(70), attempts: 0 }),
+            due: Some(Timestamp(80)),
+            history_first: 3,
+            records: RecordWindow { first: 2, next: 4, bytes: 300 },
+            ..Meta::default()
+        }
+    }
+
+    fn slot(sequence: u64, size: u64) -> RecordSlot {
+        RecordSlot { sequence, key: IdempotencyKey::parse("old").unwrap(), time: Timestamp(0), size }
+    }
+
+    #[test]
+    fn a_record_is_numbered_and_makes_room() {
+        let mut commit = Commit::of_failed_alarm(address(), &Meta { due: None, ..before() }, cause(100), 0);
+        let new = NewRecord {
+            key: IdempotencyKey::parse("new").unwrap(),
+            fingerprint: Fingerprint([0; 32]),
+            reply: Bytes::from_static(b"reply"),
+        };
+        commit.add_record(new, vec![slot(2, 100), slot(3, 150)]);
+        let record = commit.record.clone().unwrap();
+        assert_eq!((record.sequence, record.size(), record.time), (4, 40, Timestamp(100)));
+        assert_eq!(commit.meta.records, RecordWindow { first: 4, next: 5, bytes: 90 });
+        assert_eq!(commit.meta.due, Some(Timestamp(100 + RECORD_KEPT_MS)));
+        assert_eq!(commit.due_move(), Move { from: None, to: commit.meta.due });
+    }
+
+    #[test]
+    fn timers_move() {
+        let commit = Commit::of_failed_alarm(address(), &before(), cause(100), 0);
+        assert_eq!(commit.alarm_move(), Move { from: Some(Timestamp(70)), to: Some(Timestamp(2_100)) });
+        assert_eq!(commit.due_move(), Move::default(), "what stays does not move");
+        assert!(!commit.changes_version());
+        let commit = Commit::of_deletion(address(), &Meta { due: None, ..before() }, cause(100));
+        assert_eq!(commit.alarm_move(), Move { from: Some(Timestamp(70)), to: None });
+        assert_eq!(commit.due_move().to, Some(Timestamp(100 + TOMBSTONE_KEPT_MS)));
+    }
+
+    #[test]
+    fn a_deletion_retires_keys_and_history() {
+        let mut window = HistoryWindow::load(&before(), [10, 10, 10]);
+        let mut commit = Commit::of_deletion(address(), &before(), cause(100));
+        let update = commit.enter_history(&mut window).unwrap();
+        assert!(update.deleted_object && commit.changes_version());
+        assert_eq!(commit.retired_generation(), Some(0));
+        assert_eq!(commit.history_trim, 3..6);
+        assert_eq!(commit.meta.history_first, 6);
+        assert_eq!(commit.meta.records, before().records, "records outlive the deletion");
+    }
+
+    #[test]
+    fn upkeep_forgets_without_a_trace() {
+        let before = Meta { exists: false, alarm: None, history_first: 5, ..before() };
+        let upkeep = Upkeep { dropped_records: vec![slot(2, 100)], forgets_object: true, due: None };
+        let commit = Commit::of_upkeep(address(), &before, upkeep, cause(100));
+        assert!(commit.forgets_object && !commit.changes_version());
+        assert_eq!(commit.history_trim, 5..6);
+        assert_eq!(commit.due_move(), Move { from: Some(Timestamp(80)), to: None });
+        assert_eq!(commit.meta.records.first, 3);
+    }
+}

@@ -90,3 +90,68 @@ pub fn can_resume(since: Version, meta: &Meta) -> Resume {
         Resume::From(missing)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keeps_the_newest_by_number() {
+        let mut window = HistoryWindow::default();
+        for version in 1..=HISTORY_MAX_UPDATES {
+            assert!(window.push(Version(version), 10).is_empty());
+        }
+        assert_eq!(window.push(Version(HISTORY_MAX_UPDATES + 1), 10), 1..2);
+        assert_eq!(window.push(Version(HISTORY_MAX_UPDATES + 2), 10), 2..3);
+        assert_eq!((window.first(), window.bytes()), (3, HISTORY_MAX_UPDATES * 10));
+    }
+
+    #[test]
+    fn keeps_the_newest_by_size() {
+        let half = usize::try_from(HISTORY_MAX_BYTES / 2).unwrap();
+        let mut window = HistoryWindow::default();
+        assert!(window.push(Version(8), half).is_empty());
+        assert!(window.push(Version(9), half).is_empty());
+        assert_eq!(window.push(Version(10), 1), 8..9);
+        // One that is larger than all that may be kept stays alone.
+        assert_eq!(window.push(Version(11), 3 * half), 9..11);
+        assert_eq!((window.first(), window.bytes()), (11, 3 * half as u64));
+        assert_eq!(window.push(Version(12), 1), 11..12);
+    }
+
+    #[test]
+    fn begins_again_after_a_clear() {
+        let mut window = HistoryWindow::default();
+        assert!(window.clear(Version(0)).is_empty());
+        window.push(Version(1), 10);
+        window.push(Version(2), 10);
+        assert_eq!(window.clear(Version(2)), 1..3);
+        assert!(window.push(Version(3), 7).is_empty());
+        assert_eq!((window.first(), window.bytes()), (3, 7));
+    }
+
+    #[test]
+    fn loads_as_it_was() {
+        let mut window = HistoryWindow::default();
+        for version in 4..=9 {
+            window.push(Version(version), 100);
+        }
+        let meta = Meta { version: Version(9), history_first: 4, ..Meta::default() };
+        assert_eq!(HistoryWindow::load(&meta, [100; 6]), window);
+        assert_eq!(HistoryWindow::load(&Meta::default(), []), HistoryWindow::default());
+    }
+
+    #[test]
+    fn resumes_where_history_reaches_back() {
+        let meta = Meta { version: Version(10), history_first: 5, ..Meta::default() };
+        let check = |since, expected| assert_eq!(can_resume(Version(since), &meta), expected, "{since}");
+        check(10, Resume::From(11..11));
+        check(9, Resume::From(10..11));
+        check(4, Resume::From(5..11));
+        check(3, Resume::Reset);
+        check(0, Resume::Reset);
+        check(11, Resume::Reset);
+        check(u64::MAX, Resume::Reset);
+        assert_eq!(can_resume(Version(0), &Meta::default()), Resume::From(1..1));
+    }
+}

@@ -174,3 +174,80 @@ pub fn expired(oldest: &[RecordSlot], now: Timestamp) -> Vec<RecordSlot> {
     let is_over = |slot: &&RecordSlot| now.since_ms(slot.time) >= RECORD_KEPT_MS;
     oldest.iter().take(RECORDS_DROPPED_MAX).take_while(is_over).cloned().collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn slot(sequence: u64, minutes: u64, size: u64) -> RecordSlot {
+        let key = IdempotencyKey::parse(&format!("key-{sequence}")).unwrap();
+        RecordSlot { sequence, key, time: Timestamp(minutes * 60_000), size }
+    }
+
+    /// How many of the oldest go for one of `new_size`; each is 100 bytes and one minute younger than the last.
+    fn check(window: RecordWindow, new_size: u64, now_minutes: u64, expected: Result<usize, Full>) {
+        let end = window.next.min(window.first + RECORDS_DROPPED_MAX as u64);
+        let oldest: Vec<_> = (window.first..end).map(|n| slot(n, n - window.first, 100)).collect();
+        let found = make_room(&window, new_size, &oldest, Timestamp(now_minutes * 60_000));
+        assert_eq!(found.as_ref().map(Vec::len), expected.as_ref().copied());
+        for (index, dropped) in found.unwrap_or_default().iter().enumerate() {
+            assert_eq!(dropped.sequence, window.first + index as u64, "the oldest first");
+        }
+    }
+
+    #[test]
+    fn room_is_made_only_where_it_is_short() {
+        let some = RecordWindow { first: 7, next: 17, bytes: 1_000 };
+        check(some, 100, 100, Ok(0));
+        let many = RecordWindow { first: 7, next: 7 + RECORDS_MAX, bytes: 1_000 };
+        check(many, 100, 100, Ok(1));
+        check(many, 100, 10, Ok(1));
+        check(many, 100, 9, Err(Full));
+        let large = RecordWindow { first: 7, next: 1_000, bytes: RECORDS_MAX_BYTES };
+        check(large, 100, 100, Ok(1));
+        check(large, 250, 100, Ok(3));
+        check(large, 250, 11, Err(Full));
+        check(large, 250, 12, Ok(3));
+    }
+
+    #[test]
+    fn one_commit_drops_a_bounded_number() {
+        let large = RecordWindow { first: 0, next: 900_000, bytes: RECORDS_MAX_BYTES };
+        check(large, 2_000_000, 10_000, Ok(RECORDS_DROPPED_MAX));
+        let too_large = RecordWindow { bytes: 2 * RECORDS_MAX_BYTES, ..large };
+        check(too_large, 2_000_000, 10_000, Err(Full));
+    }
+
+    #[test]
+    fn a_day_is_enough() {
+        let oldest = [slot(0, 0, 1), slot(1, 1, 1), slot(2, 2, 1)];
+        let day = RECORD_KEPT_MS / 60_000;
+        let check =
+            |minutes, expected| assert_eq!(expired(&oldest, Timestamp(minutes * 60_000)).len(), expected);
+        check(day - 1, 0);
+        check(day, 1);
+        check(day + 1, 2);
+        check(2 * day, 3);
+    }
+
+    #[test]
+    fn keys_are_visible_ascii() {
+        for text in ["a", "~!", &"k".repeat(255)] {
+            assert!(IdempotencyKey::parse(text).is_ok(), "{text}");
+        }
+        for text in ["", " ", "a b", "ä", "\n", &"k".repeat(256)] {
+            assert_eq!(IdempotencyKey::parse(text), Err(KeyError), "{text}");
+        }
+    }
+
+    #[test]
+    fn fingerprints_tell_parts_apart() {
+        let base = Fingerprint::of("method", "increment", "{}");
+        assert_eq!(base, Fingerprint::of("method", "increment", "{}"));
+        for other in
+            [("methodi", "ncrement", "{}"), ("put", "increment", "{}"), ("method", "increment", "{\"by\":1}")]
+        {
+            assert_ne!(base, Fingerprint::of(other.0, other.1, other.2));
+        }
+    }
+}

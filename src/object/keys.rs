@@ -280,3 +280,151 @@ fn number(rest: &[u8]) -> Result<u64, KeysError> {
 fn text(bytes: &[u8]) -> Result<&str, KeysError> {
     std::str::from_utf8(bytes).map_err(|_| KeysError)
 }
+
+#[cfg(test)]
+mod tests {
+    use expect_test::expect;
+    use proptest::prelude::{any, prop_assert, prop_assert_eq, proptest};
+
+    use super::*;
+    use crate::object::samples;
+
+    fn address() -> ObjectAddress {
+        ObjectAddress::parse("default", "counter", "visits").unwrap()
+    }
+
+    fn show(bytes: &[u8]) -> String {
+        bytes.escape_ascii().to_string()
+    }
+
+    #[test]
+    fn are_frozen() {
+        let address = address();
+        let key = IdempotencyKey::parse("k-1").unwrap();
+        let shown: String = [
+            meta(&address),
+            state(&address, 1, Space::Public, "value"),
+            state(&address, 258, Space::Private, "value"),
+            state_range(&address, 1).end,
+            history(&address, Version(515)),
+            record_by_key(&address, &key),
+            record_by_sequence(&address, 7),
+            object_end(&address),
+            class_range(address.tenant(), address.class(), "vi").start,
+            class_range(address.tenant(), address.class(), "vi").end,
+            timeline(Timestamp(1_795_227_096_224), &address, TimelineKind::Alarm),
+            timeline(Timestamp(1_795_227_096_224), &address, TimelineKind::Due),
+            timeline_end(Timestamp(1_795_227_096_224)),
+        ]
+        .iter()
+        .map(|bytes| show(bytes) + "\n")
+        .collect();
+        expect![[r#"
+            default\x00counter\x00visits\x00\x01
+            default\x00counter\x00visits\x00\x02\x00\x00\x00\x01\x00value
+            default\x00counter\x00visits\x00\x02\x00\x00\x01\x02\x01value
+            default\x00counter\x00visits\x00\x02\x00\x00\x00\x01\xff
+            default\x00counter\x00visits\x00\x03\x00\x00\x00\x00\x00\x00\x02\x03
+            default\x00counter\x00visits\x00\x04k-1
+            default\x00counter\x00visits\x00\x05\x00\x00\x00\x00\x00\x00\x00\x07
+            default\x00counter\x00visits\x00\xff
+            default\x00counter\x00vi
+            default\x00counter\x00vi\xff
+            \x00\x00\x01\xa1\xfb\xdf\x94\xa0\x06default\x00counter\x00visits\x00
+            \x00\x00\x01\xa1\xfb\xdf\x94\xa0\x07default\x00counter\x00visits\x00
+            \x00\x00\x01\xa1\xfb\xdf\x94\xa0\xff
+        "#]]
+        .assert_eq(&shown);
+    }
+
+    #[test]
+    fn what_is_no_key_is_refused() {
+        let good = meta(&address());
+        assert_eq!(decode(&good), Ok((address(), Place::Meta)));
+        let mut longer = good.clone();
+        longer.push(0);
+        let mut other = good.clone();
+        *other.last_mut().unwrap() = 99;
+        for bytes in
+            [&good[..good.len() - 1], &longer, &other, b"", b"\0\0\0\x01", b"default\0counter\0..\0\x01"]
+        {
+            assert_eq!(decode(bytes), Err(KeysError), "{}", show(bytes));
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn come_back(
+            address in samples::address(),
+            generation: u32,
+            key in samples::stored_key(),
+            number: u64,
+            record in "[!-~]{1,9}",
+        ) {
+            let record = IdempotencyKey::parse(&record).unwrap();
+            let state = state(&address, generation, key.space, key.key.as_str());
+            prop_assert_eq!(decode(&state), Ok((address.clone(), Place::State { generation, key })));
+            prop_assert_eq!(decode(&meta(&address)), Ok((address.clone(), Place::Meta)));
+            prop_assert_eq!(decode(&history(&address, Version(number))), Ok((address.clone(), Place::History(Version(number)))));
+            prop_assert_eq!(decode(&record_by_key(&address, &record)), Ok((address.clone(), Place::Record(record))));
+            prop_assert_eq!(decode(&record_by_sequence(&address, number)), Ok((address.clone(), Place::RecordSlot(number))));
+            for kind in [TimelineKind::Alarm, TimelineKind::Due] {
+                let bytes = timeline(Timestamp(number), &address, kind);
+                prop_assert_eq!(decode_timeline(&bytes), Ok((Timestamp(number), address.clone(), kind)));
+            }
+        }
+
+        #[test]
+        fn keep_the_order_of_addresses(one in samples::address(), other in samples::address()) {
+            prop_assert_eq!(meta(&one).cmp(&meta(&other)), one.cmp(&other));
+            if one < other {
+                prop_assert!(object_end(&one) < meta(&other), "objects do not interleave");
+            }
+        }
+
+        #[test]
+        fn keep_the_order_of_state(address in samples::address(), one in samples::stored_key(), other in samples::stored_key(), g: u32, h: u32) {
+            let bytes = |generation, key: &StoredKey| state(&address, generation, key.space, key.key.as_str());
+            prop_assert_eq!(bytes(g, &one).cmp(&bytes(h, &other)), (g, &one).cmp(&(h, &other)));
+            prop_assert!(state_range(&address, g).contains(&bytes(g, &one)));
+            prop_assert_eq!(state_range(&address, h).contains(&bytes(g, &one)), g == h);
+            prop_assert!(object_range(&address).contains(&bytes(g, &one)));
+        }
+
+        #[test]
+        fn ranges_hold_what_they_say(address in samples::address(), key in samples::key(), prefix in samples::key(), number: u64, low: u64, high: u64) {
+            let range = state_prefix_range(&address, 3, Space::Public, prefix.as_str());
+            let is_in = range.contains(&state(&address, 3, Space::Public, key.as_str()));
+            prop_assert_eq!(is_in, key.as_str().starts_with(prefix.as_str()));
+            prop_assert!(!range.contains(&state(&address, 3, Space::Private, key.as_str())));
+            prop_assert_eq!(history_range(&address, low..high).contains(&history(&address, Version(number))), (low..high).contains(&number));
+            prop_assert_eq!(record_range(&address, low..high).contains(&record_by_sequence(&address, number)), (low..high).contains(&number));
+        }
+
+        #[test]
+        fn a_class_holds_its_objects(one in samples::address(), other in samples::address(), prefix in "\\PC{0,2}") {
+            let range = class_range(one.tenant(), one.class(), &prefix);
+            let is_in = |address: &ObjectAddress| {
+                (address.tenant(), address.class()) == (one.tenant(), one.class()) && address.name().as_str().starts_with(&prefix)
+            };
+            prop_assert_eq!(range.contains(&meta(&one)), is_in(&one));
+            prop_assert_eq!(range.contains(&meta(&other)), is_in(&other));
+        }
+
+        #[test]
+        fn timers_are_in_the_order_of_time(address in samples::address(), other in samples::address(), one: u64, later in any::<u64>()) {
+            let key = timeline(Timestamp(one), &address, TimelineKind::Due);
+            let is_over = key < timeline_end(Timestamp(later));
+            prop_assert_eq!(is_over, one <= later);
+            if one != later {
+                prop_assert_eq!(key.cmp(&timeline(Timestamp(later), &other, TimelineKind::Alarm)), one.cmp(&later));
+            }
+        }
+
+        #[test]
+        fn any_bytes_never_panic(bytes: Vec<u8>) {
+            let _ = decode(&bytes);
+            let _ = decode_timeline(&bytes);
+        }
+    }
+}

@@ -67,3 +67,48 @@ impl<'de> serde::Deserialize<'de> for Timestamp {
         Self::parse(&text).map_err(serde::de::Error::custom)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::{prop_assert_eq, proptest};
+
+    use super::*;
+
+    fn check(ms: u64, text: &str) {
+        assert_eq!(Timestamp(ms).to_string(), text);
+        assert_eq!(Timestamp::parse(text), Ok(Timestamp(ms)));
+        assert_eq!(serde_json::to_string(&Timestamp(ms)).unwrap(), format!("\"{text}\""));
+        assert_eq!(serde_json::from_str::<Timestamp>(&format!("\"{text}\"")).unwrap(), Timestamp(ms));
+    }
+
+    #[test]
+    fn is_written_with_three_decimals() {
+        check(0, "1970-01-01T00:00:00.000Z");
+        check(1_795_227_096_224, "2026-11-21T02:11:36.224Z");
+        check(1_709_164_800_000, "2024-02-29T00:00:00.000Z");
+        check(4_102_444_799_999, "2099-12-31T23:59:59.999Z");
+    }
+
+    #[test]
+    fn reads_other_forms() {
+        let time = Timestamp(1_795_227_096_224);
+        assert_eq!(Timestamp::parse("2026-11-21T03:11:36.2249+01:00"), Ok(time));
+        for text in ["", "2026-11-21", "yesterday", "1969-12-31T23:59:59.999Z", "2026-11-21T02:11:36"] {
+            assert_eq!(Timestamp::parse(text), Err(TimeError), "{text}");
+        }
+    }
+
+    #[test]
+    fn stays_at_the_last_moment() {
+        assert_eq!(Timestamp(u64::MAX).plus(Duration::MAX), Timestamp(u64::MAX));
+        assert!(Timestamp(u64::MAX).to_string().starts_with("9999-12-30T"));
+        assert_eq!(Timestamp(5).since_ms(Timestamp(7)), 0);
+    }
+
+    proptest! {
+        #[test]
+        fn comes_back(ms in 0_u64..253_402_207_200_000) {
+            prop_assert_eq!(Timestamp::parse(&Timestamp(ms).to_string()), Ok(Timestamp(ms)));
+        }
+    }
+}

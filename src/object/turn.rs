@@ -398,3 +398,332 @@ fn bytes_of(key: &Key, value: &Stored) -> u64 {
 fn parse_key(key: &str) -> Result<Key, Refusal> {
     Key::parse(key).map_err(|error| Refusal::invalid(error.to_string()))
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value as Json, json};
+
+    use super::*;
+    use crate::class::{Class, Parameters, Rehearsal};
+    use crate::object::MemoryStorage;
+
+    /// A class whose methods are the turn's own.
+    struct Bare;
+
+    impl Class for Bare {
+        fn call(&self, _: &mut Turn<'_>, _: &str, _: Parameters) -> Result<Json, Refusal> {
+            Ok(Json::Null)
+        }
+
+        fn alarm(&self, turn: &mut Turn<'_>) -> Result<(), Refusal> {
+            assert_eq!(turn.alarm(), None, "an alarm that rings is no longer set");
+            if turn.get("fails")?.is_some() {
+                Err(Refusal::invalid("it fails"))
+            } else {
+                turn.put("rang", &1)
+            }
+        }
+    }
+
+    fn play(
+        object: &mut Rehearsal,
+        event: impl FnOnce(&mut Turn<'_>) -> Result<(), Refusal>,
+    ) -> Result<(), Refusal> {
+        object.turn("call", |_, turn| event(turn))
+    }
+
+    /// Keys and bytes as the meta counts them and as they are.
+    fn check_counts(object: &Rehearsal) {
+        let entries = [Space::Public, Space::Private].map(|space| {
+            let storage: &MemoryStorage = object.storage();
+            storage
+                .entries(space)
+                .fold((0, 0), |(keys, bytes), (key, value)| (keys + 1, bytes + bytes_of(key, value)))
+        });
+        let counted = (entries[0].0 + entries[1].0, entries[0].1 + entries[1].1);
+        assert_eq!((object.meta().keys, object.meta().bytes), counted);
+    }
+
+    #[test]
+    fn reads_see_writes_and_counts_follow() {
+        let mut object = Rehearsal::new(Bare);
+        play(&mut object, |turn| {
+            turn.put("a", "one")?;
+            turn.put("b", &[1, 2, 3])?;
+            turn.put_binary("a", vec![0; 10])?;
+            assert_eq!(turn.get("a")?.unwrap().as_str(), "\"one\"");
+            assert_eq!(turn.get_as::<Vec<u8>>("b")?, Some(vec![1, 2, 3]));
+            assert!(matches!(turn.get_as::<u8>("b"), Err(Refusal::InvalidParameters { .. })));
+            assert_eq!(turn.get_binary("a")?.unwrap().len(), 10);
+            assert_eq!(turn.list("", None, Page { entries: 9, bytes: 999 })?.len(), 2);
+            assert_eq!(turn.list_binary("", Some("a"), Page { entries: 9, bytes: 999 })?.len(), 0);
+            Ok(())
+        })
+        .unwrap();
+        check_counts(&object);
+        play(&mut object, |turn| {
+            turn.put("a", "a longer one")?;
+            assert!(turn.delete("b")?);
+            assert!(!turn.delete("b")?);
+            assert!(turn.delete_binary("a")?);
+            assert!(!turn.delete_binary("none")?);
+            Ok(())
+        })
+        .unwrap();
+        check_counts(&object);
+        play(&mut object, |turn| {
+            turn.clear();
+            assert_eq!(turn.get("a")?, None);
+            assert!(!turn.delete("a")?);
+            turn.put("c", &1)
+        })
+        .unwrap();
+        check_counts(&object);
+        assert_eq!((object.meta().generation, object.meta().keys), (1, 1));
+        assert_eq!(object.state().unwrap(), json!({"c": 1}));
+    }
+
+    #[test]
+    fn versions_count_changes_only() {
+        let mut object = Rehearsal::new(Bare);
+        let mut check =
+            |event: fn(&mut Turn<'_>) -> Result<(), Refusal>, version: u64, sequence: u64, exists: bool| {
+                play(&mut object, event).unwrap();
+                let meta = object.meta();
+                assert_eq!((meta.version.0, meta.sequence, meta.exists), (version, sequence, exists));
+                assert_eq!(object.updates().len() as u64, version, "each version has its update");
+            };
+        check(|turn| turn.get("a").map(drop), 0, 0, false);
+        check(|turn| turn.delete("a").map(drop), 0, 0, false);
+        check(
+            |turn| {
+                turn.clear_alarm();
+                Ok(())
+            },
+            0,
+            0,
+            false,
+        );
+        check(
+            |turn| {
+                turn.set_alarm(Timestamp(1));
+                Ok(())
+            },
+            0,
+            1,
+            false,
+        );
+        check(
+            |turn| {
+                turn.create();
+                Ok(())
+            },
+            1,
+            2,
+            true,
+        );
+        check(
+            |turn| {
+                turn.create();
+                Ok(())
+            },
+            1,
+            2,
+            true,
+        );
+        check(|turn| turn.put("a", &1), 2, 3, true);
+        check(|turn| turn.put("a", &1), 3, 4, true);
+        check(|turn| turn.delete("a").map(drop), 4, 5, true);
+        check(
+            |turn| {
+                turn.clear();
+                Ok(())
+            },
+            5,
+            6,
+            true,
+        );
+    }
+
+    #[test]
+    fn a_deleted_object_goes_on_from_its_version() {
+        let mut object = Rehearsal::new(Bare);
+        play(&mut object, |turn| {
+            turn.set_alarm(Timestamp(1));
+            turn.put("a", &1)
+        })
+        .unwrap();
+        object.delete_object();
+        let meta = object.meta().clone();
+        assert_eq!(
+            (meta.version, meta.exists, meta.keys, meta.bytes, meta.alarm),
+            (Version(2), false, 0, 0, None)
+        );
+        assert_eq!((meta.generation, meta.history_first), (1, 2));
+        assert!(meta.due.is_some(), "the tombstone ends one day");
+        assert!(object.updates()[1].deleted_object);
+        play(&mut object, |turn| {
+            assert!(!turn.exists());
+            assert_eq!(turn.next_version(), Version(3));
+            turn.put("b", &1)
+        })
+        .unwrap();
+        assert_eq!(
+            (object.version(), object.meta().exists, object.meta().history_first),
+            (Version(3), true, 2)
+        );
+        assert_eq!(object.state().unwrap(), json!({"b": 1}));
+    }
+
+    #[test]
+    fn limits_are_kept() {
+        let mut object = Rehearsal::new(Bare);
+        let fits = "x".repeat(VALUE_MAX_BYTES - 2);
+        play(&mut object, |turn| turn.put("a", &fits)).unwrap();
+        let refusal = play(&mut object, |turn| turn.put("a", &format!("{fits}x"))).unwrap_err();
+        assert!(matches!(refusal, Refusal::ValueTooLarge { bytes, .. } if bytes == VALUE_MAX_BYTES + 1));
+        for key in ["", &"k".repeat(2_049)] {
+            assert!(matches!(
+                play(&mut object, |turn| turn.put(key, &1)),
+                Err(Refusal::InvalidParameters { .. })
+            ));
+            play(&mut object, |turn| turn.get(key).map(|found| assert_eq!(found, None))).unwrap();
+        }
+        assert_eq!(object.version(), Version(1));
+    }
+
+    #[test]
+    fn a_full_object_takes_no_more() {
+        let address = ObjectAddress::parse("default", "bare", "one").unwrap();
+        let mut storage = MemoryStorage::default();
+        let key = crate::object::StoredKey { space: Space::Public, key: Key::parse("a").unwrap() };
+        storage.apply(&[Op::Put { key, value: Stored::Json(Value::from(10_i64)) }]);
+        let check = |keys, bytes, key: &str, value: &str, is_full| {
+            let meta = Meta { exists: true, keys, bytes, ..Meta::default() };
+            let caller = crate::caller::Caller {
+                tenant: "default".into(),
+                subject: "local".into(),
+                roles: std::sync::Arc::new([]),
+                address: None,
+                request_id: "one".into(),
+                deadline: std::time::Instant::now(),
+            };
+            let mut turn = Turn::new(Start {
+                address: &address,
+                caller: &caller,
+                now: Timestamp(1),
+                seed: 1,
+                meta: &meta,
+                storage: &storage,
+                decoded: None,
+            });
+            let found = turn.put(key, value);
+            assert_eq!(
+                found,
+                if is_full { Err(Refusal::ObjectFull) } else { Ok(()) },
+                "{keys} {bytes} {key}"
+            );
+        };
+        check(OBJECT_MAX_KEYS - 1, 100, "b", "x", false);
+        check(OBJECT_MAX_KEYS, 100, "b", "x", true);
+        check(OBJECT_MAX_KEYS, 100, "a", "x", false);
+        check(5, OBJECT_MAX_BYTES - 4, "b", "x", false);
+        check(5, OBJECT_MAX_BYTES - 3, "b", "x", true);
+        check(5, OBJECT_MAX_BYTES, "a", "", false);
+        check(5, OBJECT_MAX_BYTES, "a", "longer", true);
+    }
+
+    #[test]
+    fn a_refused_turn_leaves_nothing() {
+        let mut object = Rehearsal::new(Bare);
+        play(&mut object, |turn| turn.put("a", &1)).unwrap();
+        let before = (object.storage().clone(), object.meta().clone());
+        let refusal = play(&mut object, |turn| {
+            turn.put("a", &2)?;
+            turn.clear();
+            turn.set_alarm(Timestamp(5));
+            Err(Refusal::invalid("no"))
+        });
+        assert!(refusal.is_err());
+        assert_eq!(before, (object.storage().clone(), object.meta().clone()));
+    }
+
+    #[test]
+    fn what_is_decoded_is_kept_unless_a_refused_turn_may_have_changed_it() {
+        let mut object = Rehearsal::new(Bare);
+        let seen = |object: &mut Rehearsal| {
+            let mut seen = None;
+            play(object, |turn| {
+                seen = turn.decoded::<u32>().copied();
+                Ok(())
+            })
+            .unwrap();
+            seen
+        };
+        let set = |turn: &mut Turn<'_>| turn.set_decoded(Box::new(7_u32));
+        play(&mut object, |turn| {
+            set(turn);
+            Ok(())
+        })
+        .unwrap();
+        assert_eq!(seen(&mut object), Some(7));
+        play(&mut object, |_| Err(Refusal::invalid("no"))).unwrap_err();
+        assert_eq!(seen(&mut object), Some(7), "a turn that did not touch it");
+        play(&mut object, |turn| {
+            *turn.decoded_mut::<u32>().unwrap() = 8;
+            Err(Refusal::invalid("no"))
+        })
+        .unwrap_err();
+        assert_eq!(seen(&mut object), None, "a turn that changed it");
+        play(&mut object, |turn| {
+            turn.put("a", &1)?;
+            set(turn);
+            Err(Refusal::invalid("no"))
+        })
+        .unwrap_err();
+        assert_eq!(seen(&mut object), None, "one that is made of what was refused");
+        play(&mut object, |turn| {
+            set(turn);
+            assert!(turn.take_decoded::<u32>().is_some());
+            set(turn);
+            Err(Refusal::invalid("no"))
+        })
+        .unwrap_err();
+        assert_eq!(seen(&mut object), None, "one that was taken out");
+    }
+
+    #[test]
+    fn an_alarm_rings_once_or_is_tried_six_times() {
+        let mut object = Rehearsal::new(Bare);
+        play(&mut object, |turn| {
+            turn.set_alarm(Timestamp(9));
+            assert_eq!(turn.alarm(), Some(Timestamp(9)));
+            Ok(())
+        })
+        .unwrap();
+        assert!(object.meta().alarm_is_due(Timestamp(9)) && !object.meta().alarm_is_due(Timestamp(8)));
+        object.ring().unwrap();
+        assert_eq!(object.meta().alarm, None);
+        assert_eq!(object.state().unwrap(), json!({"rang": 1}));
+        play(&mut object, |turn| {
+            turn.set_alarm(Timestamp(9));
+            turn.put("fails", &true)
+        })
+        .unwrap();
+        let version = object.version();
+        for attempt in 1..6 {
+            object.ring().unwrap_err();
+            assert_eq!(object.meta().alarm.unwrap().attempts, attempt);
+        }
+        object.ring().unwrap_err();
+        assert_eq!(object.meta().alarm, None);
+        assert_eq!(object.meta().alarm_failed.unwrap().attempts, 6);
+        assert_eq!(object.version(), version, "a failed try takes no version");
+        play(&mut object, |turn| {
+            turn.set_alarm(Timestamp(9));
+            Ok(())
+        })
+        .unwrap();
+        assert_eq!(object.meta().alarm_failed, None);
+    }
+}

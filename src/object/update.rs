@@ -161,8 +161,13 @@ struct Wire<'a> {
     #[serde(default)]
     by: String,
     timestamp: Option<Timestamp>,
-    #[serde(borrow, default)]
+    #[serde(borrow, default, deserialize_with = "present")]
     delta: Option<&'a RawValue>,
+}
+
+/// A value that is there, `null` too.
+fn present<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<&'de RawValue>, D::Error> {
+    <&RawValue>::deserialize(deserializer).map(Some)
 }
 
 impl Wire<'_> {
@@ -187,5 +192,118 @@ impl Wire<'_> {
             timestamp: self.timestamp.unwrap_or_default(),
             delta,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use expect_test::{Expect, expect};
+    use proptest::prelude::{prop_assert, prop_assert_eq, proptest};
+
+    use super::*;
+    use crate::object::{StoredKey, samples};
+
+    fn update() -> Update {
+        Update {
+            version: Version(7),
+            changes: vec![
+                (Key::parse("a\"b").unwrap(), Value::from("x\ny")),
+                (Key::parse("value").unwrap(), Value::from(1_i64)),
+            ],
+            deleted: vec![Key::parse("gone").unwrap()],
+            cleared: false,
+            deleted_object: false,
+            too_large: false,
+            method: "increment".into(),
+            by: "local".into(),
+            timestamp: Timestamp(1_795_227_096_224),
+            delta: None,
+        }
+    }
+
+    fn check(update: &Update, expected: Expect) {
+        let text = update.to_json_text();
+        expected.assert_eq(&text);
+        assert_eq!(Update::parse(&text).as_ref(), Ok(update));
+    }
+
+    #[test]
+    fn the_text_is_frozen() {
+        check(
+            &update(),
+            expect![[
+                r#"{"version":7,"changes":{"a\"b":"x\ny","value":1},"deleted":["gone"],"method":"increment","by":"local","timestamp":"2026-11-21T02:11:36.224Z"}"#
+            ]],
+        );
+        let delta = Value::from_json(serde_json::json!([{"retain": 3}, {"insert": "x"}]));
+        let full = Update {
+            cleared: true,
+            deleted: Vec::new(),
+            changes: Vec::new(),
+            delta: Some(delta),
+            ..update()
+        };
+        check(
+            &full,
+            expect![[
+                r#"{"version":7,"changes":{},"deleted":[],"cleared":true,"method":"increment","by":"local","timestamp":"2026-11-21T02:11:36.224Z","delta":[{"retain":3},{"insert":"x"}]}"#
+            ]],
+        );
+        check(&Update::beyond_history(Version(9)), expect![[r#"{"version":9,"too_large":true}"#]]);
+        let deleted =
+            Update { deleted_object: true, too_large: false, ..Update::beyond_history(Version(10)) };
+        check(&deleted, expect![[r#"{"version":10,"deleted_object":true}"#]]);
+    }
+
+    #[test]
+    fn one_beyond_the_history_says_so() {
+        let large = Value::from("x".repeat(usize::try_from(HISTORY_MAX_BYTES).unwrap()).as_str());
+        let large = Update { changes: vec![(Key::parse("a").unwrap(), large)], ..update() };
+        assert_eq!(large.to_history_text(), r#"{"version":7,"too_large":true}"#);
+        assert_eq!(update().to_history_text(), update().to_json_text());
+    }
+
+    #[test]
+    fn what_is_no_update_is_refused() {
+        for text in [
+            "",
+            "{}",
+            "[]",
+            r#"{"version":-1}"#,
+            r#"{"version":1,"more":2}"#,
+            r#"{"version":1,"changes":{"":1}}"#,
+        ] {
+            assert_eq!(Update::parse(text), Err(CodecError::NotJson), "{text}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_commit_shows_its_public_keys_and_comes_back(mut commit in samples::commit()) {
+            commit.base.version = Version(1);
+            commit.meta.version = Version(2);
+            let update = Update::from_commit(&commit).unwrap();
+            if !commit.deletes_object {
+                // What a map holds once and in order.
+                let keys: std::collections::BTreeSet<_> = update.changes.iter().map(|(key, _)| key).collect();
+                let in_order = update.changes.iter().map(|(key, _)| key).eq(keys);
+                let back = Update::parse(&update.to_json_text()).unwrap();
+                prop_assert!(!in_order || back == update);
+            }
+            let private = |key: &StoredKey| key.space == Space::Private;
+            let shown = commit.ops.iter().filter(|op| match op {
+                Op::Put { key, value } => !private(key) && matches!(value, Stored::Json(_)),
+                Op::Delete { key } => !private(key),
+                Op::Clear => false,
+            });
+            prop_assert_eq!(shown.count(), update.changes.len() + update.deleted.len());
+            commit.meta.version = Version(1);
+            prop_assert_eq!(Update::from_commit(&commit), None);
+        }
+
+        #[test]
+        fn any_text_never_panics(text: String) {
+            let _ = Update::parse(&text);
+        }
     }
 }

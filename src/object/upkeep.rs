@@ -37,3 +37,49 @@ impl Upkeep {
 }
 
 const _: () = assert!(RECORDS_DROPPED_MAX > 0, "upkeep makes progress");
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::object::Version;
+    use crate::object::idempotency::IdempotencyKey;
+
+    fn slot(sequence: u64, time: u64) -> RecordSlot {
+        RecordSlot { sequence, key: IdempotencyKey::parse("key").unwrap(), time: Timestamp(time), size: 1 }
+    }
+
+    fn tombstone(deleted_at: u64) -> Meta {
+        Meta { version: Version(3), updated_at: Timestamp(deleted_at), ..Meta::default() }
+    }
+
+    #[test]
+    fn drops_old_records_and_comes_back_for_the_next() {
+        let meta = Meta { exists: true, ..Meta::default() };
+        let oldest = [slot(4, 0), slot(5, 10), slot(6, 20)];
+        let upkeep = Upkeep::plan(&meta, &oldest, Timestamp(RECORD_KEPT_MS + 15));
+        assert_eq!(upkeep.dropped_records, oldest[..2]);
+        assert_eq!(upkeep.due, Some(Timestamp(RECORD_KEPT_MS + 20)));
+        assert!(!upkeep.forgets_object);
+        let upkeep = Upkeep::plan(&meta, &oldest, Timestamp(RECORD_KEPT_MS + 20));
+        assert_eq!((upkeep.dropped_records.len(), upkeep.due), (3, None));
+    }
+
+    #[test]
+    fn forgets_a_tombstone_that_is_old_enough_and_keeps_no_record() {
+        let upkeep = Upkeep::plan(&tombstone(7), &[], Timestamp(TOMBSTONE_KEPT_MS + 6));
+        assert_eq!(upkeep, Upkeep { due: Some(Timestamp(TOMBSTONE_KEPT_MS + 7)), ..Upkeep::default() });
+        let upkeep = Upkeep::plan(&tombstone(7), &[], Timestamp(TOMBSTONE_KEPT_MS + 7));
+        assert_eq!(upkeep, Upkeep { forgets_object: true, ..Upkeep::default() });
+        let late = Timestamp(TOMBSTONE_KEPT_MS + 7);
+        let upkeep = Upkeep::plan(&tombstone(7), &[slot(0, late.0)], late);
+        assert_eq!(upkeep.due, Some(late.plus_ms(RECORD_KEPT_MS)));
+        assert!(!upkeep.forgets_object);
+    }
+
+    #[test]
+    fn an_object_with_an_alarm_is_not_forgotten() {
+        let alarm = Some(crate::object::meta::Alarm { at: Timestamp(9), attempts: 0 });
+        let meta = Meta { alarm, ..Meta::default() };
+        assert_eq!(Upkeep::plan(&meta, &[], Timestamp(u64::MAX)), Upkeep::default());
+    }
+}

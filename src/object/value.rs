@@ -173,3 +173,57 @@ fn write_canonical(json: &serde_json::Value, out: &mut String) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn embeds_its_text() {
+        #[derive(serde::Serialize)]
+        struct Answer {
+            value: Value,
+        }
+        let value = Value::from_json(json!({"b": 1.0, "a": ["é\n", null]}));
+        let answer = serde_json::to_string(&Answer { value: value.clone() }).unwrap();
+        assert_eq!(answer, r#"{"value":{"a":["é\n",null],"b":1}}"#);
+        assert_eq!(Value::from_serialize(&Answer { value }).unwrap().as_str(), answer);
+    }
+
+    #[test]
+    fn short_ways_agree_with_the_long_one() {
+        for number in [0, 1, -1, i64::MAX, i64::MIN] {
+            assert_eq!(Value::from(number), Value::from_json(json!(number)));
+        }
+        assert_eq!(Value::from(u64::MAX), Value::from_json(json!(u64::MAX)));
+        for text in ["", "a\"b\\c\u{1}", "😀"] {
+            assert_eq!(Value::from(text), Value::from_json(json!(text)));
+        }
+        assert_eq!(Value::null(), Value::from_json(json!(null)));
+    }
+
+    #[test]
+    fn entries_make_an_object() {
+        let entries = [("a", Value::from(1_i64)), ("\"", Value::null())];
+        let entries: Vec<_> =
+            entries.into_iter().map(|(key, value)| (Key::parse(key).unwrap(), value)).collect();
+        let text = object_text(entries.iter().map(|(key, value)| (key, value)));
+        assert_eq!(text, r#"{"a":1,"\"":null}"#);
+        assert_eq!(object_text([]), "{}");
+    }
+
+    #[test]
+    fn a_value_may_be_deeper_than_a_body() {
+        // A class wraps what it was given: `{"document":{"content":…}}`.
+        let mut json = json!(1);
+        for _ in 0..200 {
+            json = json!([json]);
+        }
+        let value = Value::from_json(json.clone());
+        assert_eq!(value.to_json(), json);
+        assert_eq!(Value::from_stored(value.as_str()), Ok(value.clone()));
+        assert!(serde_json::to_string(&value).is_ok());
+    }
+}

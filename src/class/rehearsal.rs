@@ -1,0 +1,223 @@
+//! An object of a class in memory, without a server: to try a class and to test it.
+//!
+//! It goes through turns and commits as the runtime does, and every commit through its bytes.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use serde_json::{Map, Value as Json};
+
+use crate::caller::Caller;
+use crate::object::commit::Cause;
+use crate::object::history::HistoryWindow;
+use crate::object::turn::{Decoded, Start};
+use crate::object::{
+    Commit, Effects, MemoryStorage, Meta, ObjectAddress, Refusal, Tenant, Timestamp, Turn, Update, Version,
+    codec,
+};
+
+use super::{Class, Parameters, parse_key};
+
+/// One object of a class in memory. Time stands still unless it is moved on.
+pub struct Rehearsal {
+    class: Arc<dyn Class>,
+    address: ObjectAddress,
+    caller: Caller,
+    now: Timestamp,
+    seed: u64,
+    meta: Meta,
+    storage: MemoryStorage,
+    window: HistoryWindow,
+    updates: Vec<Update>,
+    decoded: Option<Decoded>,
+}
+
+impl Rehearsal {
+    /// An object that was never written.
+    pub fn new(class: impl Class) -> Self {
+        let tenant = Tenant::standard();
+        Self {
+            class: Arc::new(class),
+            caller: Caller {
+                tenant: tenant.clone().into(),
+                subject: "local".into(),
+                roles: Arc::new([]),
+                address: None,
+                request_id: "rehearsal".into(),
+                deadline: Instant::now() + Duration::from_secs(10),
+            },
+            address: ObjectAddress::parse(tenant.as_str(), "rehearsal", "one").expect("the address is one"),
+            now: Timestamp(1_795_226_196_224),
+            seed: 0,
+            meta: Meta::default(),
+            storage: MemoryStorage::default(),
+            window: HistoryWindow::default(),
+            updates: Vec::new(),
+            decoded: None,
+        }
+    }
+
+    /// Calls a method; `parameters` that are no object count as none.
+    pub fn call(&mut self, method: &str, parameters: Json) -> Result<Json, Refusal> {
+        self.turn(method, |class, turn| class.call(turn, method, map(parameters)))
+    }
+
+    /// Initialises it with keys.
+    pub fn initialize(&mut self, keys: Json) -> Result<(), Refusal> {
+        self.turn("initialize", |class, turn| class.initialize(turn, map(keys)))
+    }
+
+    /// Puts a key.
+    pub fn put(&mut self, key: &str, value: Json) -> Result<(), Refusal> {
+        self.turn("put", |class, turn| class.put(turn, &parse_key(key)?, value))
+    }
+
+    /// Deletes a key.
+    pub fn delete(&mut self, key: &str) -> Result<(), Refusal> {
+        self.turn("delete", |class, turn| class.delete(turn, &parse_key(key)?))
+    }
+
+    /// Reads a key as clients see it.
+    pub fn get(&mut self, key: &str) -> Result<Option<Json>, Refusal> {
+        let value = self.turn("get", |class, turn| class.get(turn, &parse_key(key)?))?;
+        Ok(value.map(|value| value.to_json()))
+    }
+
+    /// The state as clients see it.
+    pub fn state(&mut self) -> Result<Json, Refusal> {
+        let state = self.turn("get", |class, turn| class.state(turn))?;
+        Ok(Json::Object(
+            state.into_iter().map(|(key, value)| (key.as_str().to_owned(), value.to_json())).collect(),
+        ))
+    }
+
+    /// Lets the alarm ring, whether or not it is due. A failure makes it ring again later.
+    pub fn ring(&mut self) -> Result<(), Refusal> {
+        match self.play(|start| Turn::for_alarm(start), Class::alarm) {
+            Ok(((), effects)) => {
+                self.commit(Commit::of_turn(self.address.clone(), &self.meta, effects, self.cause("alarm")));
+                Ok(())
+            }
+            Err(refusal) => {
+                let (address, cause) = (self.address.clone(), self.cause("alarm"));
+                self.commit(Commit::of_failed_alarm(address, &self.meta, cause, self.seed));
+                Err(refusal)
+            }
+        }
+    }
+
+    /// Runs one event as a turn; commits what it did.
+    pub fn turn<T>(
+        &mut self,
+        method: &str,
+        event: impl FnOnce(&dyn Class, &mut Turn<'_>) -> Result<T, Refusal>,
+    ) -> Result<T, Refusal> {
+        let (result, effects) = self.play(|start| Turn::new(start), event)?;
+        if !effects.is_read() {
+            self.commit(Commit::of_turn(self.address.clone(), &self.meta, effects, self.cause(method)));
+        }
+        Ok(result)
+    }
+
+    fn play<T>(
+        &mut self,
+        begin: for<'a> fn(Start<'a>) -> Turn<'a>,
+        event: impl FnOnce(&dyn Class, &mut Turn<'_>) -> Result<T, Refusal>,
+    ) -> Result<(T, Effects), Refusal> {
+        self.seed = self.seed.wrapping_add(1);
+        let mut turn = begin(Start {
+            address: &self.address,
+            caller: &self.caller,
+            now: self.now,
+            seed: self.seed,
+            meta: &self.meta,
+            storage: &self.storage,
+            decoded: self.decoded.take(),
+        });
+        match event(self.class.as_ref(), &mut turn) {
+            Ok(result) => {
+                let mut effects = turn.finish();
+                self.decoded = effects.decoded.take();
+                Ok((result, effects))
+            }
+            Err(refusal) => {
+                self.decoded = turn.abandon();
+                Err(refusal)
+            }
+        }
+    }
+
+    /// Deletes the object.
+    pub fn delete_object(&mut self) {
+        let commit = Commit::of_deletion(self.address.clone(), &self.meta, self.cause("delete"));
+        self.commit(commit);
+        self.decoded = None;
+    }
+
+    /// Moves the time on.
+    pub fn advance(&mut self, duration: Duration) {
+        self.now = self.now.plus(duration);
+    }
+
+    /// Drops what the class keeps in memory, as passivation and a crash do.
+    pub fn forget_decoded(&mut self) {
+        self.decoded = None;
+    }
+
+    /// Its meta.
+    #[must_use]
+    pub fn meta(&self) -> &Meta {
+        &self.meta
+    }
+
+    /// Its version.
+    #[must_use]
+    pub fn version(&self) -> Version {
+        self.meta.version
+    }
+
+    /// Its keys.
+    #[must_use]
+    pub fn storage(&self) -> &MemoryStorage {
+        &self.storage
+    }
+
+    /// Every update since it began, oldest first.
+    #[must_use]
+    pub fn updates(&self) -> &[Update] {
+        &self.updates
+    }
+
+    fn cause(&self, method: &str) -> Cause {
+        Cause { subject: self.caller.subject.clone(), method: method.into(), time: self.now }
+    }
+
+    fn commit(&mut self, mut commit: Commit) {
+        let update = commit.enter_history(&mut self.window);
+        let bytes = codec::encode_commit(&commit);
+        let decoded = codec::decode_commit(&bytes).expect("what was encoded decodes");
+        assert_eq!(decoded, commit, "a commit comes out of its bytes as it went in");
+        if decoded.deletes_object {
+            self.storage = MemoryStorage::default();
+        }
+        self.storage.apply(&decoded.ops);
+        self.meta = decoded.meta;
+        self.updates.extend(update);
+    }
+}
+
+impl std::fmt::Debug for Rehearsal {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Rehearsal")
+            .field("meta", &self.meta)
+            .field("storage", &self.storage)
+            .finish_non_exhaustive()
+    }
+}
+
+fn map(json: Json) -> Parameters {
+    match json {
+        Json::Object(map) => map,
+        _ => Map::new(),
+    }
+}
