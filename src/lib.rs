@@ -11,13 +11,16 @@
 //! - [`api`]: HTTP and WebSocket;
 //! - [`server`]: the only place that builds the parts and joins them.
 
+pub mod api;
 pub mod caller;
 pub mod class;
+pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod error;
 pub mod limits;
-pub mod object;
-pub mod telemetry;
 pub mod live;
+pub mod object;
 pub mod runtime;
+pub mod server;
+pub mod telemetry;

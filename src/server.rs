@@ -80,7 +80,7 @@ pub async fn start(config: Config, classes: Classes) -> Result<Server, Error> {
     let hub = Hub::new(runtime.clone(), config.limits.sockets, deadline, metrics.clone());
     show(&metrics, &cluster);
     let drain = Duration::from_millis(config.timing.drain_ms);
-    let api = api::ApiState::new(&config, address, runtime.clone(), hub.clone(), clock, metrics);
+    let api = api::ApiState::new(&config, runtime.clone(), hub.clone(), clock, metrics);
     tracing::info!(%address, cluster = %cluster.id(), node = %cluster.node_id(), "the node is open");
     Ok(Server { listener, address, cluster, runtime, hub, api, drain })
 }
@@ -101,10 +101,9 @@ impl Server {
     pub async fn run_until(self, told: impl Future<Output = ()> + Send) -> Result<(), Error> {
         let Self { listener, cluster, runtime, hub, api, drain, .. } = self;
         let front = api::front(api);
-        let hub_closing = hub.clone();
         let told = async {
             told.await;
-            hub_closing.close().await;
+            hub.close();
         };
         api::listen(listener, front, told, drain).await;
         runtime.stop().await;

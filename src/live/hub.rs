@@ -135,14 +135,12 @@ impl Hub {
         Ok(subscription)
     }
 
-    /// Tells every subscriber that the server stops.
-    pub async fn close(&self) {
+    /// Tells every subscriber that the server stops, and takes no more. Each ends its subscription.
+    pub fn close(&self) {
         self.0.closing.cancel();
         for topic in self.0.topics.lock().values() {
             topic.queues.lock().iter().for_each(|queue| queue.close());
         }
-        self.0.tasks.close();
-        self.0.tasks.wait().await;
     }
 
     /// How many subscriptions there are.
@@ -210,10 +208,9 @@ async fn fan_out(topic: Arc<Topic>, mut stream: Stream, metrics: Metrics, addres
 }
 
 impl Subscription {
-    /// How it begins.
-    #[must_use]
-    pub fn opening(&self) -> &Opening {
-        &self.opening
+    /// How it begins. Given away, so that no subscriber keeps a whole state for as long as it lives.
+    pub fn take_opening(&mut self) -> Opening {
+        std::mem::replace(&mut self.opening, Opening::Resumed { version: self.passed })
     }
 
     /// The last version passed on.

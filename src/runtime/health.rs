@@ -7,29 +7,47 @@ use super::Runtime;
 /// Memory the machine should have left, in bytes: below it the kernel may end the process any moment.
 const MEMORY_LEFT_MIN_BYTES: u64 = 64 * 1024 * 1024;
 
-/// What was looked at, each well or with what is wrong, in a sentence.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct HealthChecks {
-    /// Whether the store takes what is written.
-    pub storage: Result<(), String>,
-    /// Whether every shard has a leader that answers.
-    pub consensus: Result<(), String>,
-    /// Whether the machine has memory left.
-    pub memory: Result<(), String>,
-    /// Whether the disk has room left.
-    pub disk: Result<(), String>,
-}
-
 impl Runtime {
-    /// Whether this node can do its work.
-    #[must_use]
-    pub fn health(&self) -> HealthChecks {
-        HealthChecks {
-            storage: self.storage(),
-            consensus: self.consensus(),
-            memory: memory(&std::fs::read_to_string("/proc/meminfo").unwrap_or_default()),
-            disk: disk(&self.inner().options.data_dir, self.inner().options.disk_free_min_bytes),
+    /// Whether the disk takes what is written.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with it, in a sentence.
+    pub fn storage(&self) -> Result<(), String> {
+        self.inner().cluster.storage_health()
+    }
+
+    /// Whether every shard has a leader that answers.
+    ///
+    /// # Errors
+    ///
+    /// What does not, in a sentence.
+    pub fn consensus(&self) -> Result<(), String> {
+        let shards = self.inner().cluster.shards();
+        let silent = shards.iter().filter(|shard| shard.lead().is_err()).count();
+        if silent == 0 {
+            Ok(())
+        } else {
+            Err(format!("{silent} of {} shards have no leader that answers", shards.len()))
         }
+    }
+
+    /// Whether the machine has memory left.
+    ///
+    /// # Errors
+    ///
+    /// How little there is, in a sentence.
+    pub fn memory(&self) -> Result<(), String> {
+        memory_left(&std::fs::read_to_string("/proc/meminfo").unwrap_or_default())
+    }
+
+    /// Whether the disk of the data directory has room left.
+    ///
+    /// # Errors
+    ///
+    /// How little there is, in a sentence.
+    pub fn disk(&self) -> Result<(), String> {
+        room_left(&self.inner().options.data_dir, self.inner().options.disk_free_min_bytes)
     }
 
     /// Whether this node can answer for every object.
@@ -46,7 +64,7 @@ impl Runtime {
 }
 
 /// Reads what the kernel says of the machine's memory; a kernel that says nothing is not a problem.
-fn memory(meminfo: &str) -> Result<(), String> {
+fn memory_left(meminfo: &str) -> Result<(), String> {
     let available = meminfo.lines().find_map(|line| line.strip_prefix("MemAvailable:"));
     let available = available
         .and_then(|rest| rest.trim().strip_suffix("kB"))
@@ -59,7 +77,7 @@ fn memory(meminfo: &str) -> Result<(), String> {
     }
 }
 
-fn disk(data_dir: &Path, free_min_bytes: u64) -> Result<(), String> {
+fn room_left(data_dir: &Path, free_min_bytes: u64) -> Result<(), String> {
     let shown = data_dir.display();
     let room = rustix::fs::statvfs(data_dir)
         .map_err(|error| format!("the disk of {shown} cannot be asked: {error}"))?;
@@ -74,12 +92,12 @@ fn disk(data_dir: &Path, free_min_bytes: u64) -> Result<(), String> {
 
 #[cfg(test)]
 mod tests {
-    use super::memory;
+    use super::memory_left;
 
     #[test]
     fn little_memory_is_told() {
-        assert_eq!(memory(""), Ok(()));
-        assert_eq!(memory("MemTotal: 1 kB\nMemAvailable:   24000000 kB\n"), Ok(()));
-        assert!(memory("MemAvailable: 65535 kB\n").is_err());
+        assert_eq!(memory_left(""), Ok(()));
+        assert_eq!(memory_left("MemTotal: 1 kB\nMemAvailable:   24000000 kB\n"), Ok(()));
+        assert!(memory_left("MemAvailable: 65535 kB\n").is_err());
     }
 }

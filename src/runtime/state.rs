@@ -147,30 +147,6 @@ impl Runtime {
         status.nodes.iter().map(view).collect()
     }
 
-    /// Whether every shard has a leader that answers.
-    ///
-    /// # Errors
-    ///
-    /// What does not, in a sentence.
-    pub fn consensus(&self) -> Result<(), String> {
-        let shards = self.inner().cluster.shards();
-        let silent = shards.iter().filter(|shard| shard.lead().is_err()).count();
-        if silent == 0 {
-            Ok(())
-        } else {
-            Err(format!("{silent} of {} shards have no leader that answers", shards.len()))
-        }
-    }
-
-    /// Whether the disk takes what is written.
-    ///
-    /// # Errors
-    ///
-    /// What is wrong with it, in a sentence.
-    pub fn storage(&self) -> Result<(), String> {
-        self.inner().cluster.storage_health()
-    }
-
     /// How many objects are in memory.
     #[must_use]
     pub fn active_objects(&self) -> usize {
