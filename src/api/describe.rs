@@ -1,0 +1,388 @@
+//! What `/openapi.json` says that the handlers' code cannot: parameters, bodies and errors, as types.
+//!
+//! The routes themselves are taken from the handlers. The types here are never made; each field stands
+//! for what `v1` and `compatible` read and write by hand, and schemathesis holds them to it.
+
+use std::collections::BTreeMap;
+
+use utoipa::openapi::{ContentBuilder, Ref, RefOr, Response, ResponseBuilder};
+use utoipa::{IntoParams, IntoResponses, OpenApi, ToSchema};
+
+use super::problem::{PROBLEM_JSON, Problem};
+use crate::error::Code;
+
+/// The frame of the description; the router adds the routes.
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "Stead",
+        description = "Durable objects on your own machines. Errors are RFC 9457 problems with a stable `code`; \
+                       the worker-compatible paths answer as the original did.",
+        license(name = "Apache-2.0 OR MIT", identifier = "Apache-2.0 OR MIT")
+    ),
+    tags(
+        (name = "objects", description = "Objects: state, methods, updates"),
+        (name = "cluster", description = "The cluster and its nodes"),
+        (name = "server", description = "Health, metrics and this description"),
+        (name = "compatible", description = "The API of the original worker; path parts are not percent-decoded"),
+    ),
+    components(schemas(Problem<'_>)),
+)]
+pub(super) struct Frame;
+
+macro_rules! problems {
+    ($($(#[doc = $doc:literal])+ $name:ident: $($code:ident)*;)*) => {$(
+        $(#[doc = $doc])+
+        pub(super) struct $name;
+
+        impl IntoResponses for $name {
+            fn responses() -> BTreeMap<String, RefOr<Response>> {
+                described(&[$(Code::$code),*])
+            }
+        }
+    )*};
+}
+
+problems! {
+    /// What any request may be answered.
+    AnyErrors: InvalidRequest OriginNotAllowed UriTooLong HostNotAllowed HeadersTooLarge;
+    /// What reading a class's objects may be answered.
+    ListErrors: InvalidRequest OriginNotAllowed Forbidden ClassNotFound UriTooLong HostNotAllowed Overloaded HeadersTooLarge Internal Unavailable;
+    /// What reading an object may be answered.
+    ReadErrors: InvalidRequest OriginNotAllowed Forbidden ClassNotFound ObjectNotFound KeyNotFound VersionMismatch StateTooLarge
+        UriTooLong HostNotAllowed RateLimited Overloaded HeadersTooLarge Internal Unavailable OutcomeUnknown;
+    /// What writing an object may be answered.
+    WriteErrors: InvalidRequest OriginNotAllowed Forbidden ClassNotFound ObjectNotFound KeyNotFound MethodNotFound RequestTimeout Conflict
+        VersionMismatch BodyTooLarge StateTooLarge UriTooLong UnsupportedMediaType HostNotAllowed InvalidParameters IdempotencyKeyReused
+        RateLimited Overloaded IdempotencyFull HeadersTooLarge Internal Unavailable OutcomeUnknown;
+}
+
+fn described(codes: &[Code]) -> BTreeMap<String, RefOr<Response>> {
+    let mut by_status: BTreeMap<u16, Vec<String>> = BTreeMap::new();
+    for code in codes {
+        by_status.entry(code.status()).or_default().push(format!("`{}`: {}", code.as_str(), code.title()));
+    }
+    let response = |titles: Vec<String>| {
+        let content = ContentBuilder::new().schema(Some(Ref::from_schema_name("Problem"))).build();
+        ResponseBuilder::new().description(titles.join("; ")).content(PROBLEM_JSON, content).build()
+    };
+    by_status.into_iter().map(|(status, titles)| (status.to_string(), response(titles).into())).collect()
+}
+
+/// The class in a path.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Path)]
+#[expect(dead_code, reason = "a description")]
+pub(super) struct ClassPath {
+    /// The class: `object`, `counter`, `document`, or one that the server was built with.
+    #[param(pattern = "^[a-z][a-z0-9-]{0,63}$", example = "counter")]
+    class: String,
+}
+
+/// An object in a path.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Path)]
+#[expect(dead_code, reason = "a description")]
+pub(super) struct ObjectPath {
+    /// The class: `object`, `counter`, `document`, or one that the server was built with.
+    #[param(pattern = "^[a-z][a-z0-9-]{0,63}$", example = "counter")]
+    class: String,
+    /// The name: 1 to 512 bytes of UTF-8 without control characters, not `.` or `..`; a `/` is sent as `%2F`.
+    #[param(min_length = 1, max_length = 512, example = "visits")]
+    name: String,
+}
+
+/// A key in a path.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Path)]
+#[expect(dead_code, reason = "a description")]
+pub(super) struct KeyPath {
+    /// The key: 1 to 2,048 bytes of UTF-8; a `/` is sent as `%2F`.
+    #[param(min_length = 1, max_length = 2048, example = "value")]
+    key: String,
+}
+
+/// A method in a path.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Path)]
+#[expect(dead_code, reason = "a description")]
+pub(super) struct MethodPath {
+    /// The method's name.
+    #[param(min_length = 1, example = "increment")]
+    method: String,
+}
+
+/// The parameters of a page.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+#[expect(dead_code, reason = "a description")]
+pub(super) struct PageQuery {
+    /// Only what begins with this.
+    prefix: Option<String>,
+    /// At most so many.
+    #[param(minimum = 1, maximum = 1000, default = 100)]
+    limit: Option<u32>,
+    /// Where the last page ended, as its answer says.
+    cursor: Option<String>,
+}
+
+/// The parameters of a read of updates.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+#[expect(dead_code, reason = "a description")]
+pub(super) struct UpdatesQuery {
+    /// The last version seen; 0 if it is left out.
+    #[param(minimum = 0)]
+    since: Option<u64>,
+    /// At most so many.
+    #[param(minimum = 1, maximum = 1000, default = 100)]
+    limit: Option<u32>,
+}
+
+/// The parameters of a subscription.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+#[expect(dead_code, reason = "a description")]
+pub(super) struct LiveQuery {
+    /// The last version seen: what came after it is sent, as far as the history reaches.
+    #[param(minimum = 0)]
+    since: Option<u64>,
+}
+
+/// Headers of a request to an object.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Header)]
+#[expect(dead_code, reason = "a description")]
+pub(super) struct RequestHeaders {
+    /// Milliseconds after which the caller stops waiting; it shortens the server's deadline.
+    #[param(rename = "X-Request-Timeout", minimum = 1, example = 5000)]
+    timeout: Option<u32>,
+    /// Only at this version, `"3"`; `"0"`: only if the object does not exist.
+    #[param(rename = "If-Match", pattern = "^\"[0-9]{1,18}\"$")]
+    if_match: Option<String>,
+}
+
+/// Headers of a write.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Header)]
+#[expect(dead_code, reason = "a description")]
+pub(super) struct WriteHeaders {
+    /// The write takes effect once, however often it is sent with this key to this object.
+    #[param(rename = "Idempotency-Key", pattern = "^[!-~]{1,255}$")]
+    idempotency_key: Option<String>,
+}
+
+/// A page of objects.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "a description")]
+pub(super) struct ObjectList {
+    objects: Vec<ObjectRow>,
+    /// Where the next page begins; `null` after the last.
+    #[schema(required)]
+    cursor: Option<String>,
+}
+
+/// An object in a list.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "a description")]
+pub(super) struct ObjectRow {
+    class: String,
+    name: String,
+    version: u64,
+    #[schema(format = DateTime)]
+    updated_at: String,
+}
+
+/// An object.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "a description")]
+pub(super) struct ObjectAnswer {
+    class: String,
+    name: String,
+    version: u64,
+    /// Every key and its value.
+    #[schema(value_type = Object)]
+    state: String,
+    #[schema(format = DateTime)]
+    updated_at: String,
+}
+
+/// An object that was written.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "a description")]
+pub(super) struct Written {
+    class: String,
+    name: String,
+    version: u64,
+}
+
+/// What a method gave back.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "a description")]
+pub(super) struct MethodAnswer {
+    /// Any JSON.
+    result: serde_json::Value,
+    version: u64,
+}
+
+/// A key and its value.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "a description")]
+pub(super) struct KeyAnswer {
+    key: String,
+    /// Any JSON.
+    value: serde_json::Value,
+    version: u64,
+}
+
+/// A key that was written.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "a description")]
+pub(super) struct KeyWritten {
+    key: String,
+    version: u64,
+}
+
+/// A new value.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "a description")]
+pub(super) struct NewValue {
+    /// Any JSON, up to 2 MiB.
+    value: serde_json::Value,
+}
+
+/// A page of an object's keys.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "a description")]
+pub(super) struct EntryPage {
+    entries: Vec<Entry>,
+    /// Where the next page begins; `null` after the last.
+    #[schema(required)]
+    cursor: Option<String>,
+    version: u64,
+}
+
+/// A key and its value.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "a description")]
+pub(super) struct Entry {
+    key: String,
+    /// Any JSON.
+    value: serde_json::Value,
+}
+
+/// Updates that an object keeps.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "a description")]
+pub(super) struct UpdatePage {
+    updates: Vec<UpdateEntry>,
+    version: u64,
+    /// Whether the history reached back to `since`.
+    complete: bool,
+}
+
+/// One update: the keys put, the keys deleted, and what did it. A deletion of the object has
+/// `deleted_object`, an update too large to keep has `too_large`, and neither has more.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "a description")]
+pub(super) struct UpdateEntry {
+    /// `class/name`.
+    object: String,
+    version: u64,
+    /// Keys and their new values.
+    #[schema(value_type = Option<Object>, nullable = false)]
+    changes: Option<String>,
+    #[schema(nullable = false)]
+    deleted: Option<Vec<String>>,
+    #[schema(nullable = false)]
+    cleared: Option<bool>,
+    #[schema(nullable = false)]
+    method: Option<String>,
+    #[schema(nullable = false)]
+    by: Option<String>,
+    #[schema(nullable = false, format = DateTime)]
+    timestamp: Option<String>,
+    #[schema(nullable = false)]
+    deleted_object: Option<bool>,
+    #[schema(nullable = false)]
+    too_large: Option<bool>,
+    /// A document's change of its text, in Quill's form.
+    #[schema(value_type = Option<Vec<Object>>, nullable = false)]
+    delta: Option<String>,
+}
+
+/// Where an object lives.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "a description")]
+pub(super) struct LocationAnswer {
+    /// The object's opaque id.
+    #[schema(pattern = "^[0-9a-f]{64}$")]
+    id: String,
+    #[schema(maximum = 16383)]
+    slot: u16,
+    shard: u16,
+    /// The node that leads the shard, if one is known.
+    #[schema(required)]
+    leader: Option<u64>,
+    replicas: Vec<u64>,
+}
+
+/// An object of the worker-compatible API.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Path)]
+#[expect(dead_code, reason = "a description")]
+pub(super) struct CompatiblePath {
+    /// The name of an object of class `object`, as it stands in the path.
+    #[param(min_length = 1, max_length = 512, example = "visits")]
+    id: String,
+}
+
+/// The worker's word for done.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "a description")]
+pub(super) struct Success {
+    success: bool,
+}
+
+/// The worker's state.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "a description")]
+pub(super) struct CompatibleState {
+    /// Every key and its value.
+    #[schema(value_type = Object)]
+    data: String,
+}
+
+/// A key that the worker wrote.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "a description")]
+pub(super) struct CompatibleWritten {
+    success: bool,
+    key: String,
+}
+
+/// What a method gave back; the keys of an object stand beside it too.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "a description")]
+pub(super) struct CompatibleResult {
+    success: bool,
+    /// Any JSON.
+    result: serde_json::Value,
+}
+
+/// What a method was refused with.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "a description")]
+pub(super) struct CompatibleRefusal {
+    success: bool,
+    error: String,
+}
+
+/// A key that the worker has.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "a description")]
+pub(super) struct CompatibleEntry {
+    key: String,
+    /// Any JSON.
+    value: serde_json::Value,
+}

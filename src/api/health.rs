@@ -1,0 +1,214 @@
+//! What machines ask of a node: is it alive, can it serve, how does it fare.
+
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use http::header::{CACHE_CONTROL, HeaderMap};
+use http::{HeaderValue, StatusCode};
+use serde::Serialize;
+use utoipa::ToSchema;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::describe::AnyErrors;
+use super::{ApiState, headers, reply};
+use crate::error::{Code, Error};
+use crate::telemetry::Metrics;
+
+/// The routes that machines ask.
+pub(super) fn routes() -> OpenApiRouter<ApiState> {
+    OpenApiRouter::new()
+        .routes(routes!(health))
+        .routes(routes!(ready))
+        .routes(routes!(livez))
+        .routes(routes!(metrics))
+        .routes(routes!(stats))
+}
+
+/// How a node fares.
+#[derive(Serialize, ToSchema)]
+struct Health {
+    /// `healthy` or `unhealthy`.
+    #[schema(pattern = "^(healthy|unhealthy)$")]
+    status: &'static str,
+    #[schema(format = DateTime)]
+    timestamp: String,
+    version: &'static str,
+    /// Seconds since the node was started.
+    uptime: f64,
+    checks: Checks,
+    /// The checks that failed.
+    failed: Vec<&'static str>,
+}
+
+/// Each check.
+#[derive(Serialize, ToSchema)]
+struct Checks {
+    storage: Check,
+    consensus: Check,
+    memory: Check,
+    disk: Check,
+}
+
+/// A check, and what is wrong.
+#[derive(Serialize, ToSchema)]
+struct Check {
+    /// `ok` or `failed`.
+    #[schema(pattern = "^(ok|failed)$")]
+    status: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    detail: Option<String>,
+}
+
+impl From<Result<(), String>> for Check {
+    fn from(result: Result<(), String>) -> Self {
+        match result {
+            Ok(()) => Self { status: "ok", detail: None },
+            Err(detail) => Self { status: "failed", detail: Some(detail) },
+        }
+    }
+}
+
+/// Checks the node: its storage, consensus, memory and disk.
+#[utoipa::path(get, path = "/health", tag = "server", operation_id = "get_health",
+    responses((status = 200, description = "Healthy", body = Health), (status = 503, description = "Unhealthy", body = Health), AnyErrors))]
+async fn health(State(api): State<ApiState>) -> Response {
+    let runtime = api.runtime();
+    let checks = Checks {
+        storage: runtime.storage().into(),
+        consensus: runtime.consensus().into(),
+        memory: runtime.memory().into(),
+        disk: runtime.disk().into(),
+    };
+    let named = [
+        ("storage", &checks.storage),
+        ("consensus", &checks.consensus),
+        ("memory", &checks.memory),
+        ("disk", &checks.disk),
+    ];
+    let failed: Vec<_> =
+        named.iter().filter(|(_, check)| check.detail.is_some()).map(|(name, _)| *name).collect();
+    let (code, status) = if failed.is_empty() {
+        (StatusCode::OK, "healthy")
+    } else {
+        (StatusCode::SERVICE_UNAVAILABLE, "unhealthy")
+    };
+    let health = Health {
+        status,
+        timestamp: api.now().to_string(),
+        version: env!("CARGO_PKG_VERSION"),
+        uptime: api.uptime().as_secs_f64(),
+        checks,
+        failed,
+    };
+    json(code, &health)
+}
+
+/// The node's word on itself.
+#[derive(Serialize, ToSchema)]
+struct Word {
+    status: &'static str,
+}
+
+/// Whether the node can serve: 503 before its first quorum, and once it is stopping.
+#[utoipa::path(get, path = "/ready", tag = "server", operation_id = "get_ready",
+    responses((status = 200, body = Word),
+        (status = 503, description = "`unavailable`: not yet, or not any more", body = super::problem::Problem<'_>, content_type = "application/problem+json"), AnyErrors))]
+async fn ready(State(api): State<ApiState>) -> Result<Response, Error> {
+    if api.is_stopping() {
+        return Err(Error::new(Code::Unavailable, "the node is stopping"));
+    }
+    api.runtime().ready().map_err(|why| Error::new(Code::Unavailable, why))?;
+    Ok(json(StatusCode::OK, &Word { status: "ready" }))
+}
+
+/// Whether the process answers. Restart it when this fails, and for no other reason.
+#[utoipa::path(get, path = "/livez", tag = "server", operation_id = "get_livez",
+    responses((status = 200, body = Word), AnyErrors))]
+async fn livez() -> Response {
+    json(StatusCode::OK, &Word { status: "alive" })
+}
+
+/// The server's counts, for `Accept: application/json`.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+struct Numbers {
+    worker: WorkerNumbers,
+    /// Of changes under way; empty while there are none.
+    #[schema(value_type = Object)]
+    change_management: serde_json::Map<String, serde_json::Value>,
+}
+
+/// The server's own counts.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+struct WorkerNumbers {
+    version: &'static str,
+    /// Seconds since the node was started.
+    uptime: f64,
+    requests: u64,
+    errors: u64,
+    /// Milliseconds.
+    avg_response_time: f64,
+}
+
+/// The server's instruments: OpenMetrics text for Prometheus, or a few numbers for `Accept: application/json`.
+#[utoipa::path(get, path = "/metrics", tag = "server", operation_id = "get_metrics",
+    responses((status = 200, content((String = "application/openmetrics-text"), (Numbers = "application/json"))), AnyErrors))]
+async fn metrics(State(api): State<ApiState>, headers: HeaderMap) -> Response {
+    if headers::accepts(&headers, "application/json") {
+        let totals = api.metrics().totals();
+        let worker = WorkerNumbers {
+            version: env!("CARGO_PKG_VERSION"),
+            uptime: api.uptime().as_secs_f64(),
+            requests: totals.requests,
+            errors: totals.errors,
+            avg_response_time: totals.mean_response.as_secs_f64() * 1_000.0,
+        };
+        return json(StatusCode::OK, &Numbers { worker, change_management: serde_json::Map::new() });
+    }
+    let text = api.metrics().encode();
+    reply::typed(StatusCode::OK, HeaderValue::from_static(Metrics::CONTENT_TYPE), text.into())
+}
+
+/// What the server has open and offers.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+struct Stats {
+    /// Seconds since the node was started.
+    uptime: f64,
+    active_sessions: usize,
+    registered_tools: usize,
+    registered_resources: usize,
+    registered_prompts: usize,
+    #[schema(format = DateTime)]
+    timestamp: String,
+    active_objects: usize,
+    sockets: usize,
+    subscribers: usize,
+}
+
+/// Counts what the server has open and offers.
+#[utoipa::path(get, path = "/stats", tag = "server", operation_id = "get_stats",
+    responses((status = 200, body = Stats), AnyErrors))]
+async fn stats(State(api): State<ApiState>) -> Response {
+    let stats = Stats {
+        uptime: api.uptime().as_secs_f64(),
+        active_sessions: 0,
+        registered_tools: 0,
+        registered_resources: 0,
+        registered_prompts: 0,
+        timestamp: api.now().to_string(),
+        active_objects: api.runtime().active_objects(),
+        sockets: api.sockets(),
+        subscribers: api.hub().subscribers(),
+    };
+    json(StatusCode::OK, &stats)
+}
+
+fn json(status: StatusCode, body: &impl Serialize) -> Response {
+    let text = serde_json::to_string(body).expect("texts and numbers have a form in JSON");
+    let mut response = reply::json(status, text);
+    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response.into_response()
+}

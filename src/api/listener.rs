@@ -1,0 +1,142 @@
+//! Connections: accepted, bounded, served one request at a time, ended with the server.
+//!
+//! hyper speaks HTTP. What it refuses before there is a request (a head that is no HTTP, is too large,
+//! does not arrive in time) is answered by `refusal`.
+
+mod refusal;
+
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::Body;
+use http::Request;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioTimer;
+use prometheus_client::metrics::gauge::Gauge;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_util::sync::CancellationToken;
+
+use super::Front;
+use refusal::Watched;
+
+/// What of a request's head is kept until it is whole, in bytes: more than the front lets pass, so that
+/// its precise answer comes first.
+const HEAD_MAX_BYTES: usize = 128 * 1024;
+/// Pause after a failed accept: the process is out of descriptors, and others must close first.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+/// How long a connection that was refused may take to read why.
+const FAREWELL: Duration = Duration::from_secs(2);
+
+/// Serves `front` on a listener until `told`; then no connection is accepted, requests under way are
+/// answered, and what does not end within `drain` is cut.
+pub async fn listen(listener: TcpListener, front: Front, told: impl Future<Output = ()>, drain: Duration) {
+    let server = Server::new(front);
+    let mut told = pin!(told);
+    loop {
+        let accepted = tokio::select! {
+            biased;
+            () = told.as_mut() => break,
+            accepted = listener.accept() => accepted,
+        };
+        match accepted {
+            Ok((stream, peer)) => server.take(stream, peer),
+            Err(error) => {
+                tracing::warn!(%error, "a connection could not be accepted");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+    drop(listener);
+    server.front.state().stop();
+    server.shutdown.cancel();
+    server.front.state().drain(drain).await;
+}
+
+struct Server {
+    front: Front,
+    http: http1::Builder,
+    places: Arc<Semaphore>,
+    shutdown: CancellationToken,
+}
+
+impl Server {
+    fn new(front: Front) -> Self {
+        let settings = front.state().settings();
+        let mut http = http1::Builder::new();
+        http.timer(TokioTimer::new())
+            .header_read_timeout(settings.headers_timeout)
+            .max_buf_size(HEAD_MAX_BYTES)
+            .pipeline_flush(true);
+        let places = Arc::new(Semaphore::new(settings.max_connections.min(Semaphore::MAX_PERMITS)));
+        Self { front, http, places, shutdown: CancellationToken::new() }
+    }
+
+    /// Serves a connection; beyond the bound the newest is closed.
+    fn take(&self, stream: TcpStream, peer: SocketAddr) {
+        let Ok(place) = self.places.clone().try_acquire_owned() else { return };
+        if stream.set_nodelay(true).is_err() {
+            // The connection broke already.
+            return;
+        }
+        let open = self.front.state().metrics().connections.clone();
+        let place = Place::take(place, open);
+        let connection = serve(self.front.clone(), self.http.clone(), stream, peer, self.shutdown.clone());
+        self.front.state().spawn(async move {
+            connection.await;
+            drop(place);
+        });
+    }
+}
+
+/// A place among the connections.
+struct Place {
+    _permit: OwnedSemaphorePermit,
+    open: Gauge,
+}
+
+impl Place {
+    fn take(permit: OwnedSemaphorePermit, open: Gauge) -> Self {
+        open.inc();
+        Self { _permit: permit, open }
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.open.dec();
+    }
+}
+
+async fn serve(
+    front: Front,
+    http: http1::Builder,
+    stream: TcpStream,
+    peer: SocketAddr,
+    shutdown: CancellationToken,
+) {
+    let service = service_fn(move |request: Request<Incoming>| {
+        let front = front.clone();
+        async move { Ok::<_, std::convert::Infallible>(front.answer(request.map(Body::new), peer).await) }
+    });
+    let mut connection = http.serve_connection(Watched::new(stream), service).with_upgrades();
+    let ended = tokio::select! {
+        biased;
+        ended = &mut connection => ended,
+        () = shutdown.cancelled() => {
+            std::pin::Pin::new(&mut connection).graceful_shutdown();
+            (&mut connection).await
+        }
+    };
+    let Err(error) = ended else { return };
+    tracing::debug!(%peer, %error, "a connection broke");
+    // What became a socket is not ours any more.
+    let Some(parts) = connection.into_parts() else { return };
+    let timed_out = error.is_timeout();
+    // A peer that does not read its answer is let go all the same.
+    drop(tokio::time::timeout(FAREWELL, parts.io.answer(timed_out, &parts.read_buf)).await);
+}

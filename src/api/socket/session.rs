@@ -1,0 +1,252 @@
+//! The life of a socket, from the handshake to the last frame.
+
+use std::time::Instant;
+
+use bytes::Bytes;
+use futures_util::future::{BoxFuture, FutureExt};
+use futures_util::stream::{FuturesOrdered, StreamExt};
+use hyper::upgrade::OnUpgrade;
+use tokio::time::{Interval, MissedTickBehavior, interval_at};
+
+use super::wire::{Arrival, CloseCode, Wire};
+use super::{Dialect, Opened, Reaction};
+use crate::api::ApiState;
+use crate::caller::Caller;
+use crate::error::{Code, Error};
+use crate::live::{Event, Subscription};
+use crate::object::{ObjectAddress, Version};
+
+/// Calls of one socket asked at once; more wait unread in the connection.
+const CALLS_MAX: usize = 64;
+/// What one burst writes before the connection is looked at again, in bytes.
+const BURST_BYTES: usize = 64 * 1024;
+/// Pings without a sign of life after which a socket is closed.
+const MISSED_MAX: u32 = 2;
+
+/// Lives until the client goes, or the socket must be closed.
+pub(super) async fn run(api: ApiState, connection: OnUpgrade, opened: Opened) {
+    // A connection that broke before it was handed over is no socket.
+    let Ok(upgraded) = connection.await else { return };
+    let wire = Wire::of(upgraded).await;
+    let Some(_place) = api.take_socket(opened.transport) else {
+        wire.close(CloseCode::TooMany, "the node has too many sockets; come back after a pause").await;
+        return;
+    };
+    let mut caller = opened.caller;
+    caller.deadline = Instant::now() + api.settings().request_deadline;
+    match api.hub().subscribe(&caller, &opened.address, opened.since).await {
+        Err(error) => wire.close(close_code(&error), &error.detail).await,
+        Ok(subscription) => {
+            let session = Session::begin(api, caller, opened.address, opened.dialect, wire, subscription);
+            Box::pin(session.live()).await;
+        }
+    }
+}
+
+fn close_code(error: &Error) -> CloseCode {
+    match error.code {
+        Code::ClassNotFound => CloseCode::NotFound,
+        Code::Forbidden => CloseCode::Forbidden,
+        Code::Unauthenticated => CloseCode::Unauthenticated,
+        Code::Overloaded | Code::RateLimited => CloseCode::TooMany,
+        _ => CloseCode::GoingAway,
+    }
+}
+
+/// An answer on its way to the client.
+struct Answered {
+    /// The version whose update the client sees first.
+    after: Version,
+    frame: Bytes,
+}
+
+/// How a session ends.
+enum End {
+    /// The client closed, or its connection broke.
+    Gone,
+    /// The client gave no sign of life.
+    Silent,
+    Closed(CloseCode, String),
+}
+
+struct Session {
+    api: ApiState,
+    caller: Caller,
+    address: ObjectAddress,
+    dialect: Box<dyn Dialect>,
+    wire: Wire,
+    subscription: Subscription,
+    calls: FuturesOrdered<BoxFuture<'static, Answered>>,
+    /// The next answer, held until the client has seen its update.
+    parked: Option<Answered>,
+    pings: Interval,
+    missed: u32,
+    /// The server stops: nothing more is read, what was asked is answered.
+    leaving: bool,
+}
+
+impl Session {
+    fn begin(
+        api: ApiState,
+        caller: Caller,
+        address: ObjectAddress,
+        dialect: Box<dyn Dialect>,
+        mut wire: Wire,
+        mut subscription: Subscription,
+    ) -> Self {
+        wire.say(dialect.opening(&address, &subscription.take_opening()));
+        let period = api.settings().ping_interval;
+        let mut pings = interval_at(tokio::time::Instant::now() + period, period);
+        pings.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let calls = FuturesOrdered::new();
+        Self {
+            api,
+            caller,
+            address,
+            dialect,
+            wire,
+            subscription,
+            calls,
+            parked: None,
+            pings,
+            missed: 0,
+            leaving: false,
+        }
+    }
+
+    async fn live(mut self) {
+        let end = loop {
+            if let Some(end) = self.step().await {
+                break end;
+            }
+        };
+        let Self { wire, subscription, .. } = self;
+        // The subscription's queue is freed before the goodbye, which may take its time.
+        drop(subscription);
+        match end {
+            End::Silent => drop(wire),
+            End::Gone => wire.let_go().await,
+            End::Closed(code, reason) => wire.close(code, &reason).await,
+        }
+    }
+
+    async fn step(&mut self) -> Option<End> {
+        let clear = self.wire.is_clear();
+        if self.leaving && clear && self.calls.is_empty() && self.parked.is_none() {
+            return Some(End::Closed(CloseCode::GoingAway, self.subscription.version().to_string()));
+        }
+        let reading = self.calls.len() < CALLS_MAX && !self.leaving;
+        let waits = self.parked.is_some();
+        tokio::select! {
+            biased;
+            _ = self.pings.tick() => self.ping(),
+            arrival = self.wire.next(reading) => self.arrived(arrival),
+            event = self.subscription.next(), if clear && !self.leaving => self.happened(event),
+            Some(answered) = self.calls.next(), if clear && !waits && !self.calls.is_empty() => {
+                self.answered(answered);
+                None
+            }
+        }
+    }
+
+    fn ping(&mut self) -> Option<End> {
+        if self.missed >= MISSED_MAX {
+            return Some(End::Silent);
+        }
+        if self.wire.is_clear() {
+            self.wire.ping();
+        }
+        self.missed += 1;
+        None
+    }
+
+    fn arrived(&mut self, arrival: Arrival) -> Option<End> {
+        if !matches!(arrival, Arrival::Written) {
+            self.missed = 0;
+        }
+        match arrival {
+            Arrival::Text(text) => self.received(text.as_bytes()),
+            Arrival::Binary(bytes) => self.received(&bytes),
+            Arrival::Alive | Arrival::Written => {}
+            Arrival::Gone => return Some(End::Gone),
+            Arrival::Broken(code) => return Some(End::Closed(code, reason_of(code).to_owned())),
+        }
+        None
+    }
+
+    fn received(&mut self, frame: &[u8]) {
+        match self.dialect.receive(frame) {
+            None => {}
+            Some(Reaction::Say(frame)) => self.wire.say(frame),
+            Some(Reaction::SayInTurn(frame)) => {
+                let answered = Answered { after: Version::ZERO, frame };
+                self.calls.push_back(std::future::ready(answered).boxed());
+            }
+            Some(Reaction::Call(request, reply)) => {
+                let runtime = self.api.runtime().clone();
+                let address = self.address.clone();
+                let mut caller = self.caller.clone();
+                caller.deadline = Instant::now() + self.api.settings().request_deadline;
+                let call = async move {
+                    let result = runtime.call(&caller, &address, *request).await;
+                    let after = result.as_ref().map_or(Version::ZERO, |answer| answer.version);
+                    Answered { after, frame: reply(result) }
+                };
+                self.calls.push_back(call.boxed());
+            }
+        }
+    }
+
+    /// Writes an event, and with it whatever else is ready, as one burst.
+    fn happened(&mut self, event: Event) -> Option<End> {
+        let mut event = Some(event);
+        while let Some(next) = event {
+            match next {
+                Event::Update(update) => {
+                    for frame in self.dialect.update(&update) {
+                        self.wire.say(frame);
+                    }
+                }
+                Event::Reset(opening) => self.wire.say(self.dialect.opening(&self.address, &opening)),
+                // What was passed on is written first; then the subscription says the same again.
+                Event::TooSlow { .. } if !self.wire.is_clear() => break,
+                Event::TooSlow { version } => {
+                    return Some(End::Closed(CloseCode::TooSlow, version.to_string()));
+                }
+                Event::GoingAway { .. } => {
+                    self.leaving = true;
+                    break;
+                }
+            }
+            let room = self.wire.waiting_bytes() < BURST_BYTES;
+            event = if room { self.subscription.next().now_or_never() } else { None };
+        }
+        if let Some(parked) = self.parked.take() {
+            self.answered(parked);
+        }
+        None
+    }
+
+    /// Writes an answer, or holds it until its update has passed.
+    fn answered(&mut self, answered: Answered) {
+        let mut next = Some(answered);
+        while let Some(answered) = next {
+            // A subscription that is over passes nothing on; the answer is still owed.
+            if answered.after > self.subscription.version() && !self.leaving {
+                self.parked = Some(answered);
+                return;
+            }
+            self.wire.say(answered.frame);
+            let room = self.wire.waiting_bytes() < BURST_BYTES;
+            next = if room { self.calls.next().now_or_never().flatten() } else { None };
+        }
+    }
+}
+
+fn reason_of(code: CloseCode) -> &'static str {
+    match code {
+        CloseCode::NotText => "text frames are UTF-8",
+        CloseCode::TooLarge => "frames have at most 4 MiB",
+        _ => "the frame breaks the protocol",
+    }
+}

@@ -1,0 +1,206 @@
+//! What the handlers share: the runtime, the hub, settings, and the count of open sockets.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use prometheus_client::metrics::gauge::Gauge;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::origin::Admission;
+use crate::caller::Caller;
+use crate::clock::Clock;
+use crate::config::{Config, Network};
+use crate::live::Hub;
+use crate::object::{Tenant, Timestamp};
+use crate::runtime::Runtime;
+use crate::telemetry::{Metrics, Transport};
+
+/// What an operator decided about this surface.
+pub(super) struct Settings {
+    /// Proxies whose `X-Forwarded-*` are believed.
+    trusted_proxies: Vec<Network>,
+    /// Longest a request may take; `X-Request-Timeout` may shorten it.
+    pub(super) request_deadline: Duration,
+    /// Longest until a request's headers have arrived.
+    pub(super) headers_timeout: Duration,
+    /// Longest until a request's body has arrived.
+    pub(super) body_timeout: Duration,
+    /// Between the pings of a socket; it is closed after two without an answer.
+    pub(super) ping_interval: Duration,
+    /// WebSockets and event streams open at once.
+    max_sockets: usize,
+    /// Connections open at once, sockets among them.
+    pub(super) max_connections: usize,
+}
+
+impl Settings {
+    fn of(config: &Config) -> Self {
+        let timing = &config.timing;
+        Self {
+            trusted_proxies: config.trusted_proxies.clone(),
+            request_deadline: Duration::from_millis(timing.request_deadline_ms),
+            headers_timeout: Duration::from_millis(timing.headers_timeout_ms),
+            body_timeout: Duration::from_millis(timing.body_timeout_ms),
+            ping_interval: Duration::from_millis(timing.ping_interval_ms),
+            max_sockets: config.limits.sockets,
+            max_connections: config.limits.connections,
+        }
+    }
+
+    /// Whether the peer at an address is a proxy whose `X-Forwarded-*` are believed.
+    pub(super) fn trusts_proxy(&self, address: IpAddr) -> bool {
+        self.trusted_proxies.iter().any(|network| network.contains(address))
+    }
+}
+
+/// What the handlers share. Cheap to clone.
+#[derive(Clone)]
+pub struct ApiState(Arc<Shared>);
+
+struct Shared {
+    runtime: Runtime,
+    hub: Hub,
+    settings: Settings,
+    admission: Admission,
+    metrics: Metrics,
+    clock: Arc<Clock>,
+    started: Instant,
+    tenant: Arc<str>,
+    subject: Arc<str>,
+    roles: Arc<[Arc<str>]>,
+    sockets: Arc<AtomicUsize>,
+    stopping: AtomicBool,
+    tasks: TaskTracker,
+    /// Whatever still runs when the drain's time is over ends.
+    over: CancellationToken,
+}
+
+impl ApiState {
+    /// The state of a node's surface.
+    #[must_use]
+    pub fn new(config: &Config, runtime: Runtime, hub: Hub, clock: Arc<Clock>, metrics: Metrics) -> Self {
+        let admission = Admission::new(
+            config.advertise.as_deref(),
+            config.public_url.as_deref(),
+            &config.allowed_hosts,
+            &config.allowed_origins,
+        );
+        let settings = Settings::of(config);
+        Self(Arc::new(Shared {
+            runtime,
+            hub,
+            settings,
+            admission,
+            metrics,
+            clock,
+            started: Instant::now(),
+            tenant: Tenant::standard().into(),
+            subject: "local".into(),
+            roles: Arc::new([]),
+            sockets: Arc::default(),
+            stopping: AtomicBool::new(false),
+            tasks: TaskTracker::new(),
+            over: CancellationToken::new(),
+        }))
+    }
+
+    /// The caller of a request: `local` of tenant `default` while there is no authentication.
+    #[must_use]
+    pub fn caller(&self, address: Option<SocketAddr>, request_id: Arc<str>, deadline: Instant) -> Caller {
+        let shared = &self.0;
+        Caller {
+            tenant: shared.tenant.clone(),
+            subject: shared.subject.clone(),
+            roles: shared.roles.clone(),
+            address,
+            request_id,
+            deadline,
+        }
+    }
+
+    pub(super) fn runtime(&self) -> &Runtime {
+        &self.0.runtime
+    }
+
+    pub(super) fn hub(&self) -> &Hub {
+        &self.0.hub
+    }
+
+    pub(super) fn settings(&self) -> &Settings {
+        &self.0.settings
+    }
+
+    pub(super) fn admission(&self) -> &Admission {
+        &self.0.admission
+    }
+
+    pub(super) fn metrics(&self) -> &Metrics {
+        &self.0.metrics
+    }
+
+    pub(super) fn now(&self) -> Timestamp {
+        Timestamp(self.0.clock.now_ms())
+    }
+
+    pub(super) fn uptime(&self) -> Duration {
+        self.0.started.elapsed()
+    }
+
+    /// How many sockets and event streams are open.
+    pub(super) fn sockets(&self) -> usize {
+        self.0.sockets.load(Ordering::Relaxed)
+    }
+
+    /// A place among the sockets that the node takes; `None` if they are all taken.
+    pub(super) fn take_socket(&self, transport: Transport) -> Option<Place> {
+        let open = self.0.metrics.sockets_of(transport);
+        open.inc();
+        let taken = self.0.sockets.fetch_add(1, Ordering::Relaxed);
+        let place = Place { sockets: self.0.sockets.clone(), open };
+        (taken < self.0.settings.max_sockets).then_some(place)
+    }
+
+    /// Runs a task until it is done or the drain's time is over.
+    pub(super) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        let over = self.0.over.clone();
+        self.0.tasks.spawn(async move {
+            over.run_until_cancelled(task).await;
+        });
+    }
+
+    /// From now on the node is not ready.
+    pub(super) fn stop(&self) {
+        self.0.stopping.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether the node is being stopped.
+    pub(super) fn is_stopping(&self) -> bool {
+        self.0.stopping.load(Ordering::Relaxed)
+    }
+
+    /// Waits for every task, so long as the drain may take; then ends them.
+    pub(super) async fn drain(&self, longest: Duration) {
+        self.0.tasks.close();
+        if tokio::time::timeout(longest, self.0.tasks.wait()).await.is_err() {
+            tracing::warn!(tasks = self.0.tasks.len(), "connections did not end in time and are cut");
+            self.0.over.cancel();
+            self.0.tasks.wait().await;
+        }
+    }
+}
+
+/// A place among the sockets; dropping it makes room.
+pub(super) struct Place {
+    sockets: Arc<AtomicUsize>,
+    open: Gauge,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.sockets.fetch_sub(1, Ordering::Relaxed);
+        self.open.dec();
+    }
+}

@@ -1,0 +1,29 @@
+//! The native HTTP API, `/v1`: the route table.
+//!
+//! A handler unpacks the request, makes one call to the runtime, and converts the answer. The same
+//! table makes the routes and their description, so `/openapi.json` cannot forget one.
+
+mod cluster;
+mod keys;
+mod objects;
+mod updates;
+
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::{ApiState, live};
+
+/// The routes of the native API.
+pub(super) fn routes() -> OpenApiRouter<ApiState> {
+    OpenApiRouter::new()
+        .routes(routes!(objects::list))
+        .routes(routes!(objects::get, objects::initialize, objects::delete))
+        .routes(routes!(objects::call))
+        .routes(routes!(objects::location))
+        .routes(routes!(keys::page))
+        .routes(routes!(keys::get, keys::put, keys::delete))
+        .routes(routes!(updates::page))
+        .routes(routes!(live::open))
+        .routes(routes!(cluster::show))
+        .routes(routes!(cluster::nodes))
+}
