@@ -37,9 +37,6 @@ pub struct Config {
     /// The file with the secret that members of the cluster share.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub join_secret_file: Option<PathBuf>,
-    /// The same secret, from `STEAD_JOIN_SECRET`; never in a file of configuration, never printed.
-    #[serde(skip)]
-    pub join_secret: Option<Secret>,
     /// The failure zone; the replicas of a shard are spread over zones.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub zone: Option<String>,
@@ -77,7 +74,6 @@ impl Default for Config {
             advertise: None,
             join: None,
             join_secret_file: None,
-            join_secret: None,
             zone: None,
             shards: 12,
             replicas: 3,
@@ -197,30 +193,6 @@ impl Default for Storage {
     }
 }
 
-/// A word that must not be shown.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Secret(String);
-
-impl Secret {
-    /// Keeps `text` from being printed by accident.
-    #[must_use]
-    pub fn new(text: impl Into<String>) -> Self {
-        Self(text.into())
-    }
-
-    /// The word itself, for the one place that needs it.
-    #[must_use]
-    pub fn reveal(&self) -> &str {
-        &self.0
-    }
-}
-
-impl std::fmt::Debug for Secret {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.write_str("Secret(…)")
-    }
-}
-
 /// Why there is no configuration.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -277,13 +249,9 @@ impl Config {
             change_port(&mut table, port)?;
         }
         lay_over(&mut table, keys::from_flags(flags)?);
-        let mut config: Self = table
+        let config: Self = table
             .try_into()
             .map_err(|problem: toml::de::Error| Error::Invalid(vec![problem.message().to_owned()]))?;
-        config.join_secret = environment
-            .iter()
-            .find(|(name, _)| name == "STEAD_JOIN_SECRET")
-            .map(|(_, secret)| Secret::new(secret.as_str()));
         config.validate()?;
         Ok(config)
     }

@@ -57,7 +57,7 @@ pub const KEYS: &[Key] = &[
         "join_secret_file",
         Kind::Text,
         "\"/etc/stead/join-secret\"",
-        "File with the secret that the members share, 16 characters at least (or STEAD_JOIN_SECRET).",
+        "File with the secret that the members share.",
     ),
     key("zone", Kind::Text, "\"rack-1\"", "Failure zone; the replicas of a shard are spread over zones."),
     key("shards", Kind::Integer, "", "Shards of a cluster that is made now; fixed from then on."),

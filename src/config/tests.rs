@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::{Config, Error, KEYS, Secret, keys};
+use super::{Config, Error, KEYS, keys};
 
 fn pairs(variables: &[(&str, &str)]) -> Vec<(String, String)> {
     variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
@@ -46,7 +46,6 @@ fn the_environment_is_read_by_kind() {
         ("STEAD_TRUSTED_PROXIES", "10.0.0.0/8,::1"),
         ("STEAD_INSECURE", "1"),
         ("STEAD_LIMITS_SOCKETS", "7"),
-        ("STEAD_JOIN_SECRET", "a secret of some length"),
         ("HOME", "/"),
     ];
     let config = load("", &environment, &[]).expect("it is right");
@@ -57,8 +56,6 @@ fn the_environment_is_read_by_kind() {
     );
     assert!(config.insecure);
     assert_eq!(config.limits.sockets, 7);
-    assert_eq!(config.join_secret, Some(Secret::new("a secret of some length")));
-    assert!(!config.to_toml().contains("a secret") && !format!("{config:?}").contains("a secret"));
 }
 
 #[test]
@@ -91,7 +88,7 @@ fn what_is_wrong_is_named() {
         ("", &[("STEAD_TRUSTED_PROXIES", "ten")], &[]),
         ("listen = \"0.0.0.0:8080\"", &[], &[]),
         ("", &[], &[("peer_listen", "[::]:9080")]),
-        ("replicas = 2\nshards = 0\njoin = \"10.0.0.1:9080\"", &[("STEAD_JOIN_SECRET", "short")], &[]),
+        ("replicas = 2\nshards = 0\njoin = \"10.0.0.1:9080\"\njoin_secret_file = \"x\"", &[], &[]),
         (
             "public_url = \"example.net\"\nallowed_origins = [\"*\", \"null\"]\nallowed_hosts = [\"a:1\"]",
             &[],

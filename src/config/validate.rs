@@ -4,8 +4,6 @@ use std::net::SocketAddr;
 
 use super::{Config, Error};
 
-/// Fewest characters of a secret that members of a cluster share.
-const SECRET_MIN_CHARS: usize = 16;
 /// Most shards of a cluster: beyond it the elections of so many groups are a load of their own.
 const SHARDS_MAX: u16 = 4_096;
 /// Most copies of a shard: more make every write slower and nothing safer.
@@ -62,14 +60,8 @@ impl Config {
                     .into(),
             );
         }
-        if let Some(secret) = &self.join_secret
-            && secret.reveal().chars().count() < SECRET_MIN_CHARS
-        {
-            problems
-                .push(format!("STEAD_JOIN_SECRET is too short: give at least {SECRET_MIN_CHARS} characters"));
-        }
-        if self.join_secret.is_some() && self.join_secret_file.is_some() {
-            problems.push("join_secret_file and STEAD_JOIN_SECRET are both given: leave one out".into());
+        if self.join_secret_file.is_some() {
+            problems.push("join_secret_file: no node can join this one yet; leave it out".into());
         }
     }
 

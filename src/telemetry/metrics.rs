@@ -133,10 +133,6 @@ instruments! {
     commits: Counter = Counter::default(), "commits", NO_UNIT;
     /// Commits that failed on their way.
     commits_failed: Counter = Counter::default(), "commits_failed", NO_UNIT;
-    /// Bytes of commits handed to the log.
-    commit_bytes: Counter = Counter::default(), "commit", Some(Unit::Bytes);
-    /// Time from a turn's commit to its durability.
-    commit_duration: Histogram = durations(), "commit_duration", Some(Unit::Seconds);
     /// Calls answered with an error, by its code.
     refused: Family<ByCode, Counter> = Family::default(), "calls_refused", NO_UNIT;
     /// Calls turned away because an object's mailbox was full.
@@ -384,7 +380,6 @@ mod tests {
             "stead_http_request_duration_seconds_count{route=\"/v1/objects/{class}\"} 3",
             "# HELP stead_commits Commits that are durable.",
             "stead_commits_total 1",
-            "stead_commit_bytes_total 0",
             "stead_sockets{transport=\"native\"} 1",
             "stead_calls_refused_total{code=\"overloaded\"} 1",
             "stead_shards_led 12",
