@@ -5,6 +5,7 @@
 //! `content`: an update carries the `delta` that leads from one text to the next.
 
 mod delta;
+mod screen;
 mod shared;
 mod text;
 
@@ -219,3 +220,6 @@ fn position(parameters: &Parameters, name: &str) -> Result<usize, Refusal> {
         .ok_or_else(|| Refusal::invalid(format!("parameter {name:?} must be a whole number from 0")))?;
     Ok(usize::try_from(number).unwrap_or(usize::MAX))
 }
+
+#[cfg(test)]
+mod tests;

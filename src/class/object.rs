@@ -143,13 +143,13 @@ mod tests {
         }
         let mut seen = String::new();
         for (method, parameters) in calls {
-            match object.call(method, parameters.clone()) {
-                Ok(result) => seen += &format!("{result}\n"),
-                Err(refusal) => seen += &format!("refused: {refusal}\n"),
-            }
+            seen.push_str(&match object.call(method, parameters.clone()) {
+                Ok(result) => format!("{result}\n"),
+                Err(refusal) => format!("refused: {refusal}\n"),
+            });
         }
-        seen += &format!("state {} at {}\n", object.state().unwrap(), object.version());
-        expected.assert_eq(&seen);
+        let (state, version) = (object.state().unwrap(), object.version());
+        expected.assert_eq(&format!("{seen}state {state} at {version}\n"));
     }
 
     #[test]

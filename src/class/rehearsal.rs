@@ -85,7 +85,7 @@ impl Rehearsal {
 
     /// The state as clients see it.
     pub fn state(&mut self) -> Result<Json, Refusal> {
-        let state = self.turn("get", |class, turn| class.state(turn))?;
+        let state = self.turn("get", Class::state)?;
         Ok(Json::Object(
             state.into_iter().map(|(key, value)| (key.as_str().to_owned(), value.to_json())).collect(),
         ))
@@ -93,7 +93,9 @@ impl Rehearsal {
 
     /// Lets the alarm ring, whether or not it is due. A failure makes it ring again later.
     pub fn ring(&mut self) -> Result<(), Refusal> {
-        match self.play(|start| Turn::for_alarm(start), Class::alarm) {
+        #[expect(clippy::redundant_closure, reason = "the function itself is for one lifetime only")]
+        let played = self.play(|start| Turn::for_alarm(start), Class::alarm);
+        match played {
             Ok(((), effects)) => {
                 self.commit(Commit::of_turn(self.address.clone(), &self.meta, effects, self.cause("alarm")));
                 Ok(())
@@ -112,6 +114,7 @@ impl Rehearsal {
         method: &str,
         event: impl FnOnce(&dyn Class, &mut Turn<'_>) -> Result<T, Refusal>,
     ) -> Result<T, Refusal> {
+        #[expect(clippy::redundant_closure, reason = "the function itself is for one lifetime only")]
         let (result, effects) = self.play(|start| Turn::new(start), event)?;
         if !effects.is_read() {
             self.commit(Commit::of_turn(self.address.clone(), &self.meta, effects, self.cause(method)));

@@ -298,6 +298,7 @@ mod tests {
     }
 
     #[test]
+    #[expect(clippy::needless_raw_string_hashes, reason = "expect-test writes them")]
     fn are_frozen() {
         let address = address();
         let key = IdempotencyKey::parse("k-1").unwrap();

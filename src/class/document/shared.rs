@@ -5,7 +5,9 @@
 //! commit has exactly one new update.
 
 use std::cell::RefCell;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::rc::Rc;
+use std::thread;
 
 use serde_json::Value as Json;
 use yrs::block::ClientID;
@@ -18,6 +20,7 @@ use yrs::{
 use crate::limits::DOCUMENT_MAX_BYTES;
 use crate::object::{Page, Refusal, StorageError, Turn};
 
+use super::screen::screen;
 use super::text::Editing;
 use super::{Outcome, delta};
 
@@ -30,7 +33,7 @@ const TAIL_UPDATES: u64 = 256;
 /// Updates after which it is folded in any case: a load applies them one by one.
 const TAIL_UPDATES_MAX: u64 = 4_096;
 /// Client ids have 53 bits: what a number in JavaScript holds.
-const CLIENT_ID_BITS: u32 = 53;
+pub(super) const CLIENT_ID_BITS: u32 = 53;
 
 /// A Yjs document and the measure of its keys.
 pub(super) struct Shared {
@@ -56,10 +59,9 @@ impl Shared {
     pub(super) fn load(turn: &mut Turn<'_>) -> Result<Box<Self>, Refusal> {
         const PAGE: Page = Page { entries: 512, bytes: 4 * 1024 * 1024 };
         let mut shared = Self::empty(turn.random() >> (u64::BITS - CLIENT_ID_BITS));
-        let mut transaction = shared.doc.transact_mut();
         if let Some(snapshot) = turn.get_binary(SNAPSHOT)? {
             shared.snapshot_bytes = snapshot.len();
-            replay(&mut transaction, &snapshot)?;
+            shared.replay([snapshot.as_ref()])?;
         }
         let mut after = None;
         loop {
@@ -73,11 +75,10 @@ impl Shared {
                 }
                 shared.tail_next = number + 1;
                 shared.tail_bytes += update.len();
-                replay(&mut transaction, update)?;
             }
+            shared.replay(page.iter().map(|(_, update)| update.as_ref()))?;
             after = Some(last);
         }
-        drop(transaction);
         Ok(Box::new(shared))
     }
 
@@ -101,27 +102,38 @@ impl Shared {
         self.text.get_string(&self.doc.transact())
     }
 
+    /// Applies what was kept.
+    fn replay<'u>(&self, updates: impl IntoIterator<Item = &'u [u8]>) -> Result<(), Refusal> {
+        let replayed = in_transaction(&self.doc, |transaction| {
+            updates.into_iter().try_for_each(|bytes| {
+                let update = Update::decode_v1(bytes).map_err(|error| damaged(&error))?;
+                transaction.apply_update(update).map_err(|error| damaged(&error))
+            })
+        });
+        replayed.map_err(|_| damaged(&"an update cannot be applied"))?.0
+    }
+
     /// Edits the text in one transaction.
     pub(super) fn edit(
         &self,
         change: impl FnOnce(&mut Editing<'_, '_>) -> Result<(), Refusal>,
     ) -> Result<Outcome, Refusal> {
-        self.observed(|transaction| {
-            let mut editing = Editing::new(self.text.clone(), transaction)?;
-            change(&mut editing)?;
-            Ok(())
-        })
+        let edited = self.observed(|transaction| change(&mut Editing::new(self.text.clone(), transaction)?));
+        edited.unwrap_or_else(|panic| resume_unwind(panic))
     }
 
     /// Applies an update of an editor; nothing if it has nothing new.
     pub(super) fn apply_update(&self, bytes: &[u8]) -> Result<Option<Outcome>, Refusal> {
-        let update = decode(bytes)?;
+        let refuse = |why: &dyn std::fmt::Display| {
+            Refusal::invalid(format!("the bytes are no update of a Yjs document: {why}"))
+        };
+        screen(bytes).map_err(|error| refuse(&error))?;
+        let update = Update::decode_v1(bytes).map_err(|error| refuse(&error))?;
         let waited_before = self.doc.transact().has_missing_updates();
-        let mut outcome = self.observed(|transaction| {
-            transaction
-                .apply_update(update)
-                .map_err(|error| Refusal::invalid(format!("the update does not apply: {error}")))
-        })?;
+        let applied =
+            self.observed(|transaction| transaction.apply_update(update).map_err(|error| refuse(&error)));
+        // The library takes an update of the right shape on trust; one that contradicts itself makes it panic.
+        let mut outcome = applied.map_err(|_| refuse(&"it contradicts itself or the document"))??;
         if waited_before || self.doc.transact().has_missing_updates() {
             // Some of it waits for updates that have not come; only the whole says what.
             outcome.update = Some(bytes.to_vec());
@@ -129,23 +141,20 @@ impl Shared {
         Ok(outcome.update.is_some().then_some(outcome))
     }
 
+    /// Changes the document in one transaction and sees how the text changes.
     fn observed(
         &self,
         change: impl FnOnce(&mut TransactionMut<'_>) -> Result<(), Refusal>,
-    ) -> Result<Outcome, Refusal> {
+    ) -> thread::Result<Result<Outcome, Refusal>> {
         const OBSERVER: &str = "delta";
         let seen = Rc::new(RefCell::new(Json::Array(Vec::new())));
         let seen_inside = Rc::clone(&seen);
         self.text.observe(OBSERVER, move |transaction, event| {
             seen_inside.replace(delta::to_json(event.delta(transaction)));
         });
-        let mut transaction = self.doc.transact_mut();
-        let result = change(&mut transaction);
-        transaction.commit();
-        let update = transaction.has_changes().then(|| transaction.encode_update_v1());
-        drop(transaction);
+        let (result, update) = in_transaction(&self.doc, change)?;
         self.text.unobserve(OBSERVER);
-        result.map(|()| Outcome { update, delta: seen.take() })
+        Ok(result.map(|()| Outcome { update, delta: seen.take() }))
     }
 
     /// Appends an update to the tail.
@@ -186,14 +195,20 @@ impl Shared {
     }
 }
 
-fn decode(bytes: &[u8]) -> Result<Update, Refusal> {
-    Update::decode_v1(bytes)
-        .map_err(|error| Refusal::invalid(format!("the bytes are no Yjs update: {error}")))
-}
-
-fn replay(transaction: &mut TransactionMut<'_>, bytes: &[u8]) -> Result<(), Refusal> {
-    let update = Update::decode_v1(bytes).map_err(|error| damaged(&error))?;
-    transaction.apply_update(update).map_err(|error| damaged(&error))
+/// Runs a transaction to its commit; gives what it came to and its update, if it changed anything. A panic of the
+/// library is caught before the transaction ends, which may panic once more; the document is then of no use.
+fn in_transaction<T>(
+    doc: &Doc,
+    work: impl FnOnce(&mut TransactionMut<'_>) -> T,
+) -> thread::Result<(T, Option<Vec<u8>>)> {
+    let mut transaction = doc.transact_mut();
+    let outcome = catch_unwind(AssertUnwindSafe(|| {
+        let outcome = work(&mut transaction);
+        transaction.commit();
+        (outcome, transaction.has_changes().then(|| transaction.encode_update_v1()))
+    }));
+    let ended = catch_unwind(AssertUnwindSafe(|| drop(transaction)));
+    ended.and(outcome)
 }
 
 fn tail_key(number: u64) -> String {

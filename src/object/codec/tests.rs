@@ -1,5 +1,7 @@
 //! The bytes are frozen: golden ones, and any commit comes out as it went in.
 
+#![expect(clippy::needless_raw_string_hashes, reason = "expect-test writes them")]
+
 use expect_test::{Expect, expect};
 use proptest::prelude::{prop, prop_assert, prop_assert_eq, proptest};
 
@@ -12,14 +14,11 @@ use crate::object::{ObjectAddress, samples};
 
 /// Shows bytes: those of text as they are, others as hex.
 fn show(bytes: &[u8]) -> String {
-    let mut shown = String::new();
-    for byte in bytes {
-        match byte {
-            b' '..=b'~' if *byte != b'\\' => shown.push(char::from(*byte)),
-            _ => shown += &format!("\\{byte:02x}"),
-        }
-    }
-    shown
+    let show_one = |byte: &u8| match byte {
+        b' '..=b'~' if *byte != b'\\' => char::from(*byte).to_string(),
+        _ => format!("\\{byte:02x}"),
+    };
+    bytes.iter().map(show_one).collect()
 }
 
 fn check(bytes: &[u8], expected: Expect) {
