@@ -1,5 +1,6 @@
 //! `stead serve`: run a node until it is told to end.
 
+use std::io::Write as _;
 use std::path::PathBuf;
 
 use clap::{Arg, ArgAction, ArgMatches, Args, FromArgMatches};
@@ -65,7 +66,8 @@ async fn serve(config: Config, classes: Classes) -> Result<(), Failure> {
     let mut interrupt = listen(SignalKind::interrupt())?;
     let mut terminate = listen(SignalKind::terminate())?;
     let server = server::start(config, classes).await.map_err(failed)?;
-    print(&format!("listening on http://{}", server.addr()))?;
+    // For who started it and waits for the port. Whether anyone still reads is no reason to end.
+    writeln!(std::io::stdout(), "listening on http://{}", server.addr()).ok();
     let told = async move {
         let signal = tokio::select! {
             _ = interrupt.recv() => "SIGINT",
