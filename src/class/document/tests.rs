@@ -79,17 +79,15 @@ fn check(calls: &[(&str, Json)], expected: Expect) {
                 format!("{} {}{delta}\n", result["version"], result["content"])
             }
             Err(refusal) => {
-                seen += &format!("refused: {refusal}\n");
-                assert_eq!(
-                    before,
-                    (document.storage().clone(), document.meta().clone()),
-                    "it changes nothing"
-                );
+                let after = (document.storage().clone(), document.meta().clone());
+                assert_eq!(before, after, "a refusal changes nothing");
+                format!("refused: {refusal}\n")
             }
-        }
+        };
+        seen.push_str(&line);
     }
-    seen += &format!("state {}\n", document.state().unwrap());
-    expected.assert_eq(&seen);
+    let state = document.state().unwrap();
+    expected.assert_eq(&format!("{seen}state {state}\n"));
 }
 
 #[test]
