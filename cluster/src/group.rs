@@ -1,33 +1,64 @@
-//! One Raft group.
+//! One Raft group on this node: who leads it, proposing to it, and reading what it applied.
+//!
+//! [`Shard::lead`] decides who may answer, from watches alone:
+//!
+//! - This node holds the committed vote of a term, and the first entry of that term is applied here (the read
+//!   barrier): everything any earlier leader confirmed is in the state.
+//! - Its lease runs: a quorum acknowledged it, counted from when it asked, less than the shortest promise ago;
+//!   until then the voters grant no other candidate. openraft keeps no such time for a group whose only voter
+//!   is this node (nobody acknowledges anything), and none is needed: no leader can arise without this node's
+//!   own vote. That stays true while voters are added, since a joint membership, which is seen here before the
+//!   next one is even proposed, still needs this node.
+//!
+//! Whoever reads asks before *and after* the read: a process may be paused between the two for longer than the
+//! lease.
+
+pub(crate) mod apply;
+mod proposer;
+pub(crate) mod standing;
+
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
+use openraft::async_runtime::WatchReceiver;
+use openraft::type_config::alias::WatchReceiverOf;
+use openraft::{Instant, RaftMetrics, ServerState};
+use tokio::sync::watch;
 
+use crate::group::apply::StateMachine;
+pub(crate) use crate::group::proposer::{Pack, Proposer, ProposerBounds};
+use crate::group::standing::Standing;
 use crate::layout::{LogIndex, NodeId, ShardId, Term};
+use crate::raft::TypeConfig;
 use crate::status::ShardStatus;
 use crate::storage::Reader;
+use crate::storage::health::Health;
+use crate::storage::keys::GroupId;
+use crate::storage::log::GroupLog;
+use crate::storage::state::StateStore;
 
-/// Told once what became of a command.
+/// Told once what became of a command. It must be quick: it runs in the shard's apply task.
 pub type Done = Box<dyn FnOnce(Verdict) + Send>;
 
 /// What became of a command.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Verdict {
-    /// It is durable on a majority and applied here.
+    /// It is durable on a majority, and applied here.
     Applied {
         /// The index of its entry.
         index: LogIndex,
     },
-    /// It is surely in no log: proposing it again is safe.
+    /// It will surely never be applied: proposing it again is safe.
     NotProposed(Why),
-    /// It may yet be applied, or may have been.
+    /// It may have been applied, or may yet be.
     Unknown(Why),
 }
 
 /// Why a command was not applied.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Why {
-    /// This node does not lead the shard in the term of the proposal.
+    /// This node does not lead the shard in the term of the proposal, or a command before it was refused.
     #[error("this node does not lead the shard in that term")]
     NotLeading,
     /// Too many commands wait.
@@ -44,7 +75,7 @@ pub enum Why {
     /// The shard is stopped on this node, for this reason.
     #[error("the shard is stopped on this node: {0}")]
     Stopped(String),
-    /// Leadership was lost while the command was on its way.
+    /// Leadership, or the shard on this node, was lost while the command was on its way.
     #[error("leadership was lost while the command was on its way")]
     LeaderChanged,
 }
@@ -64,51 +95,208 @@ pub struct NotLeading {
 #[error("the shard is stopped on this node: {0}")]
 pub struct Stopped(pub String);
 
+pub(crate) type Raft = openraft::Raft<TypeConfig, StateMachine>;
+
 /// A replica of a shard on this node: a cheap handle.
 #[derive(Clone)]
-pub struct Shard(Arc<()>);
+pub struct Shard(Arc<Group>);
+
+/// What a shard's handle shares.
+pub(crate) struct Group {
+    pub(crate) id: GroupId,
+    pub(crate) node: NodeId,
+    /// None when recovery found the replica damaged: then it is stopped from the start.
+    pub(crate) raft: Option<Running>,
+    pub(crate) standing: Arc<Standing>,
+    pub(crate) store: Arc<StateStore>,
+    pub(crate) health: Arc<Health>,
+    pub(crate) proposer: Arc<Proposer>,
+    pub(crate) lease: Duration,
+    pub(crate) leadership: watch::Sender<Option<Term>>,
+}
+
+/// A group's Raft and what is asked of it without a message.
+pub(crate) struct Running {
+    pub(crate) raft: Raft,
+    pub(crate) metrics: WatchReceiverOf<TypeConfig, RaftMetrics<TypeConfig>>,
+    pub(crate) log: GroupLog,
+}
 
 impl Shard {
+    pub(crate) fn new(group: Group) -> Self {
+        Self(Arc::new(group))
+    }
+
+    pub(crate) fn group(&self) -> &Arc<Group> {
+        &self.0
+    }
+
     /// Its number.
     #[must_use]
     pub fn id(&self) -> ShardId {
-        unimplemented!()
+        self.0.id.shard()
     }
-    /// Whether this node leads.
+
+    /// The term in which this node leads the shard and may answer for it now. Cheap: it asks nobody.
+    ///
+    /// # Errors
+    ///
+    /// When it may not, with who leads, where known.
     pub fn lead(&self) -> Result<Term, NotLeading> {
-        unimplemented!()
+        self.0.lead()
     }
-    /// Watch.
+
+    /// The term this node leads in behind its read barrier, its lease aside: changes whenever [`Self::lead`]
+    /// may have changed its kind of answer for longer than a lapse of the lease.
     #[must_use]
-    pub fn leadership(&self) -> tokio::sync::watch::Receiver<Option<Term>> {
-        unimplemented!()
+    pub fn leadership(&self) -> watch::Receiver<Option<Term>> {
+        self.0.leadership.subscribe()
     }
-    /// Propose.
-    pub fn propose(&self, _term: Term, _command: Bytes, _done: Done) {
-        unimplemented!()
+
+    /// Queues a command under the term [`Self::lead`] gave. Never blocks.
+    ///
+    /// `done` is called exactly once: after the command's entry is applied, in log order, in the apply task;
+    /// or with why not, which for a command refused here is at once. What is refused takes all behind it of
+    /// the same term with it, except for [`Why::Overloaded`] and [`Why::TooLarge`], after which the caller
+    /// itself must not propose what builds on it.
+    pub fn propose(&self, term: Term, command: Bytes, done: Done) {
+        match self.0.stopped() {
+            Some(reason) => done(Verdict::NotProposed(Why::Stopped(reason))),
+            None => self.0.proposer.propose(term, command, done),
+        }
     }
-    /// Applied.
+
+    /// The last index applied here. 0 before the first, which is a membership and never a command.
     #[must_use]
     pub fn applied(&self) -> LogIndex {
-        unimplemented!()
+        self.0.standing.applied_index()
     }
-    /// Written.
+
+    /// The last index whose writes are in `RocksDB`.
     #[must_use]
     pub fn written(&self) -> LogIndex {
-        unimplemented!()
+        self.0.store.written.get()
     }
-    /// Wait.
-    pub async fn wait_written(&self, _index: LogIndex) -> Result<(), Stopped> {
-        unimplemented!()
+
+    /// Waits until the writes of everything up to `index` are in `RocksDB`. The index must have been proposed.
+    ///
+    /// # Errors
+    ///
+    /// When that will never be.
+    pub async fn wait_written(&self, index: LogIndex) -> Result<(), Stopped> {
+        self.0.store.written.wait(index).await.map_err(Stopped)
     }
-    /// Reader.
+
+    /// Reads the shard's applied state.
     #[must_use]
     pub fn reader(&self) -> Reader {
-        unimplemented!()
+        Reader::live(self.0.store.clone())
     }
-    /// Status.
+
+    /// What is known of the shard here.
     #[must_use]
     pub fn status(&self) -> ShardStatus {
-        unimplemented!()
+        self.0.status()
+    }
+}
+
+impl Group {
+    fn lead(&self) -> Result<Term, NotLeading> {
+        if let Some(reason) = self.stopped() {
+            return Err(NotLeading { leader: None, stopped: Some(reason) });
+        }
+        let Some(running) = &self.raft else { return Err(NotLeading { leader: None, stopped: None }) };
+        let metrics = running.metrics.borrow_watched();
+        match self.leading_term(&metrics) {
+            Some(term) if self.lease_runs(&metrics) => Ok(term),
+            _ => Err(NotLeading { leader: metrics.current_leader, stopped: None }),
+        }
+    }
+
+    /// The term this node leads in with the barrier passed, whatever its lease.
+    pub(crate) fn leading_term(&self, metrics: &RaftMetrics<TypeConfig>) -> Option<Term> {
+        let term = metrics.vote.leader_id.term;
+        let leads = metrics.vote.committed && metrics.vote.leader_id.voted_for == self.node;
+        let is_barrier_passed = self.standing.applied_term() == term;
+        let is_fenced = self.proposer.fenced_term() >= term;
+        (leads && is_barrier_passed && !is_fenced).then_some(term)
+    }
+
+    fn lease_runs(&self, metrics: &RaftMetrics<TypeConfig>) -> bool {
+        if self.is_only_voter(metrics) {
+            return true;
+        }
+        metrics.last_quorum_acked.is_some_and(|acked| acked.into_inner().elapsed() < self.lease)
+    }
+
+    /// Whether nobody can lead without this node's vote, nor vote but this node.
+    pub(crate) fn is_only_voter(&self, metrics: &RaftMetrics<TypeConfig>) -> bool {
+        let configs = metrics.membership_config.membership().get_joint_config();
+        !configs.is_empty() && configs.iter().all(|config| config.len() == 1 && config.contains(&self.node))
+    }
+
+    /// Why the replica is stopped, if it is.
+    pub(crate) fn stopped(&self) -> Option<String> {
+        let reason = self.standing.stopped().or_else(|| self.health.failure());
+        reason.map(str::to_owned)
+    }
+
+    fn status(&self) -> ShardStatus {
+        let mut status = ShardStatus {
+            id: self.id.shard(),
+            term: 0,
+            leader: None,
+            replicas: Vec::new(),
+            commit: None,
+            applied: None,
+            last_log: None,
+            purged: None,
+            stopped: self.stopped(),
+        };
+        if let Some(running) = &self.raft {
+            let metrics = running.metrics.borrow_watched();
+            status.term = metrics.current_term;
+            status.leader = metrics.current_leader.filter(|_| status.stopped.is_none());
+            status.replicas = metrics.membership_config.membership().nodes().map(|(node, _)| *node).collect();
+            status.commit = metrics.local_committed.map(|log_id| log_id.index);
+            status.applied = metrics.last_applied.map(|log_id| log_id.index);
+            status.last_log = metrics.last_log_index;
+            status.purged = metrics.purged.map(|log_id| log_id.index);
+        }
+        status
+    }
+
+    /// Publishes leadership, and stops the replica when its Raft ends. Runs for the life of the group.
+    pub(crate) async fn follow(self: Arc<Self>) {
+        let Some(running) = &self.raft else { return };
+        let mut server = running.raft.server_metrics();
+        let mut applied_term = self.standing.watch_applied_term();
+        loop {
+            let term =
+                self.leading_term(&running.metrics.borrow_watched()).filter(|_| self.stopped().is_none());
+            self.leadership.send_if_modified(|now| std::mem::replace(now, term) != term);
+            let is_over = tokio::select! {
+                changed = server.changed() => changed.is_err(),
+                changed = applied_term.changed() => changed.is_err(),
+            };
+            if is_over {
+                break;
+            }
+        }
+        let ended = running.metrics.borrow_watched().running_state.clone();
+        let reason = match ended {
+            Err(fatal) => fatal.to_string(),
+            Ok(()) => "its raft ended".to_owned(),
+        };
+        self.standing.stop(reason.clone());
+        self.proposer.close(&reason);
+        self.store.written.stop(&reason);
+        // Even if it was none before: whoever waits for it is to look again.
+        self.leadership.send_replace(None);
+    }
+
+    /// Whether this node is a candidate now.
+    pub(crate) fn is_candidate(metrics: &RaftMetrics<TypeConfig>) -> bool {
+        metrics.state == ServerState::Candidate
     }
 }

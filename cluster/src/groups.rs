@@ -1,14 +1,30 @@
-//! All groups of a node.
+//! All Raft groups of one node: opened together, driven by one timer, stopped together.
+
+mod open;
+mod ticker;
+
 use std::sync::Arc;
+
+use parking_lot::Mutex;
+use tokio::sync::{oneshot, watch};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use crate::group::Shard;
 use crate::layout::{NodeId, ShardId, ShardLayout};
 use crate::machine::Machine;
-use crate::map::ClusterId;
+use crate::map::{ClusterId, ClusterMap};
 use crate::metrics::ClusterMetrics;
 use crate::network::Network;
 use crate::options::Options;
-use crate::status::ClusterStatus;
+use crate::status::{ClusterStatus, NodeStatus, Problem};
+use crate::storage::codec::Identity;
+use crate::storage::database::Database;
+use crate::storage::health::Health;
+use crate::storage::writer::Writer;
+
+/// How long a shutdown waits for readers that still hold the database.
+const CLOSE_WAIT: std::time::Duration = std::time::Duration::from_secs(5);
 
 /// Wall time, for records such as a node's start. Nothing of the protocol depends on it.
 pub trait Clock: Send + Sync + 'static {
@@ -16,81 +32,184 @@ pub trait Clock: Send + Sync + 'static {
     fn now_ms(&self) -> u64;
 }
 
-/// Why a data directory can not be opened.
+/// Why a node can not be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     /// The options contradict themselves.
     #[error("{0}")]
     Options(String),
-    /// Another process has it open.
+    /// Another process has the data directory open.
     #[error("the data directory {0} is in use by another process")]
     Locked(String),
-    /// It was made with other options.
+    /// The data directory was made with other options.
     #[error("{0}")]
     Mismatch(String),
-    /// It can not be read or written.
+    /// The data directory can not be read or written.
     #[error("the data directory can not be opened: {0}")]
     Storage(String),
-    /// Raft refused what is stored.
+    /// The node can not take its place in the cluster.
     #[error("recovery failed: {0}")]
     Recovery(String),
 }
 
 /// All Raft groups of one node: a cheap handle.
 #[derive(Clone)]
-pub struct Cluster(Arc<()>);
+pub struct Cluster(Arc<Inner>);
+
+struct Inner {
+    identity: Identity,
+    layout: ShardLayout,
+    shards: Vec<Shard>,
+    meta: Shard,
+    map: watch::Receiver<Arc<ClusterMap>>,
+    health: Arc<Health>,
+    metrics: Arc<ClusterMetrics>,
+    database: Arc<Database>,
+    writer: Writer,
+    writer_end: Mutex<Option<oneshot::Receiver<()>>>,
+    tasks: TaskTracker,
+    stop: CancellationToken,
+}
 
 impl Cluster {
-    /// Opens.
+    /// Opens the data directory, or makes it: a new cluster of this node alone. Recovers all groups and
+    /// returns when this node leads those it can lead alone, and is in the cluster's map.
+    ///
+    /// `machine` makes the application's side of each shard. A shard whose data is damaged is not opened but
+    /// stopped from the start; [`Self::status`] says why.
+    ///
+    /// # Errors
+    ///
+    /// When the node as a whole can not be opened.
     pub async fn open(
-        _options: Options,
-        _network: Arc<dyn Network>,
-        _clock: Arc<dyn Clock>,
-        _machine: impl Fn(ShardId) -> Box<dyn Machine>,
+        options: Options,
+        network: Arc<dyn Network>,
+        clock: Arc<dyn Clock>,
+        machine: impl Fn(ShardId) -> Box<dyn Machine>,
     ) -> Result<Self, OpenError> {
-        unimplemented!()
+        open::open(options, network, clock.as_ref(), &machine).await
     }
-    /// Layout.
+
+    /// Which shard owns which slots.
     #[must_use]
     pub fn layout(&self) -> &ShardLayout {
-        unimplemented!()
+        &self.0.layout
     }
-    /// Shard.
+
+    /// A shard's replica on this node.
+    ///
+    /// # Panics
+    ///
+    /// With a shard that is not of the layout.
     #[must_use]
-    pub fn shard(&self, _id: ShardId) -> &Shard {
-        unimplemented!()
+    pub fn shard(&self, id: ShardId) -> &Shard {
+        self.0.shards.get(usize::from(id.0)).expect("shards come from the layout, which has as many")
     }
-    /// Shards.
+
+    /// All shards, by number.
     #[must_use]
     pub fn shards(&self) -> &[Shard] {
-        unimplemented!()
+        &self.0.shards
     }
-    /// Node.
+
+    /// The number of this node.
     #[must_use]
     pub fn node_id(&self) -> NodeId {
-        unimplemented!()
+        self.0.identity.node
     }
-    /// Cluster.
+
+    /// The identity of the cluster.
     #[must_use]
     pub fn id(&self) -> ClusterId {
-        unimplemented!()
+        self.0.identity.cluster
     }
-    /// Status.
+
+    /// The replicas a shard is to have, as the cluster's map says.
+    #[must_use]
+    pub fn replication_factor(&self) -> u16 {
+        self.0.map.borrow().replication_factor
+    }
+
+    /// What this node knows of its cluster now.
     #[must_use]
     pub fn status(&self) -> ClusterStatus {
-        unimplemented!()
+        let map = self.0.map.borrow().clone();
+        let nodes = map.nodes.iter().map(|(id, node)| NodeStatus {
+            id: *id,
+            address: node.address.clone(),
+            peer_address: node.peer_address.clone(),
+            zone: node.zone.clone(),
+            state: node.state,
+            version: node.version.clone(),
+            started_at_ms: node.started_at_ms,
+        });
+        ClusterStatus {
+            nodes: nodes.collect(),
+            shards: self.0.shards.iter().map(Shard::status).collect(),
+            meta: self.0.meta.status(),
+            problems: self.problems(),
+        }
     }
-    /// Health.
+
+    fn problems(&self) -> Vec<Problem> {
+        if let Some(failure) = self.0.health.failure() {
+            return vec![Problem {
+                code: "disk_failed",
+                detail: failure.to_owned(),
+                what_to_do: "look at the disk and the system's log, make room or replace it, then start the node again",
+            }];
+        }
+        let groups = self.0.shards.iter().chain([&self.0.meta]);
+        let stopped = groups.filter_map(|shard| Some((shard.group().id, shard.group().stopped()?)));
+        stopped
+            .map(|(group, reason)| Problem {
+                code: "shard_stopped",
+                detail: format!("shard {group} is stopped on this node: {reason}"),
+                what_to_do: "keep a copy of the data directory, then restore this node from a snapshot or its peers",
+            })
+            .collect()
+    }
+
+    /// Whether the disk works.
+    ///
+    /// # Errors
+    ///
+    /// With what happened, once a write or flush failed. It stays failed until the process is started again.
     pub fn storage_health(&self) -> Result<(), String> {
-        unimplemented!()
+        self.0.health.failure().map_or(Ok(()), |failure| Err(failure.to_owned()))
     }
-    /// Metrics.
+
+    /// What this node counts.
     #[must_use]
     pub fn metrics(&self) -> &ClusterMetrics {
-        unimplemented!()
+        &self.0.metrics
     }
-    /// Shutdown.
+
+    /// Stops all groups, writes what waits, closes the data directory. Its lock is released on return, unless
+    /// a [`crate::Scan`] or a snapshot of a [`crate::Reader`] is still held for long.
     pub async fn shutdown(&self) {
-        unimplemented!()
+        let inner = &self.0;
+        inner.stop.cancel();
+        inner.tasks.close();
+        for shard in inner.shards.iter().chain([&inner.meta]) {
+            shard.group().proposer.close("the node is shutting down");
+        }
+        for running in
+            inner.shards.iter().chain([&inner.meta]).filter_map(|shard| shard.group().raft.as_ref())
+        {
+            if let Err(error) = running.raft.shutdown().await {
+                tracing::warn!(%error, "a raft did not end cleanly");
+            }
+        }
+        inner.tasks.wait().await;
+        inner.writer.end().await;
+        let writer_end = inner.writer_end.lock().take();
+        if let Some(writer_end) = writer_end {
+            // Resolves also when the thread panicked.
+            let _ = writer_end.await;
+        }
+        if tokio::time::timeout(CLOSE_WAIT, inner.database.close()).await.is_err() {
+            tracing::warn!("the data directory is still being read, its lock is not released yet");
+        }
     }
 }

@@ -103,7 +103,7 @@ impl Writes {
         self.bytes
     }
 
-    pub(crate) fn operations(&self) -> &[Operation] {
-        &self.operations
+    pub(crate) fn into_operations(self) -> Vec<Operation> {
+        self.operations
     }
 }

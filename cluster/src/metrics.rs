@@ -35,6 +35,14 @@ impl Gauge {
     pub(crate) fn set(&self, value: u64) {
         self.0.store(value, Ordering::Relaxed);
     }
+
+    pub(crate) fn add(&self, by: usize) {
+        self.0.fetch_add(by as u64, Ordering::Relaxed);
+    }
+
+    pub(crate) fn subtract(&self, by: usize) {
+        self.0.fetch_sub(by as u64, Ordering::Relaxed);
+    }
 }
 
 /// Durations, counted in the buckets of [`BUCKETS_US`].

@@ -1,76 +1,48 @@
-//! Storage.
-use std::ops::Range;
+//! What a node keeps on disk: one `RocksDB` for the logs, votes and applied state of all its groups.
+//!
+//! - `database`: how it is opened. `keys` and `codec`: every byte in it, frozen.
+//! - `writer`: the one thread that writes, and flushes for all groups at once. `health`: once it failed, it
+//!   stays failed. `progress`: how far it has come.
+//! - `log`: a group's log as openraft uses it, behind the small trait `LogDisk`.
+//! - `state`, `reader`: a replica's applied data. `snapshot`: its copy for another replica.
+//! - `witness`: a second record of how far the log was on disk, which notices what recovery drops.
+
+pub(crate) mod codec;
+pub(crate) mod database;
+pub(crate) mod health;
+pub(crate) mod keys;
+pub(crate) mod log;
+pub(crate) mod progress;
+mod reader;
+pub(crate) mod snapshot;
+pub(crate) mod state;
+pub(crate) mod witness;
+pub(crate) mod writer;
+
 use std::time::Duration;
 
-use crate::layout::LogIndex;
-use crate::machine::Space;
+pub use reader::{ReadError, Reader, Scan};
 
-/// Which kind of write.
+/// Which kind of write it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum WriteKind {
     /// Flushed to disk before anything in it is confirmed.
     Synced,
-    /// Applied state alone, rebuilt from the log after a crash.
+    /// Applied state alone, which the log rebuilds after a crash.
     Unsynced,
 }
 
-/// Called by the writer thread around every write.
+/// Called by the writer thread around every write: tests count flushes with it, and make disks fail.
 pub trait WriteHook: Send + Sync + 'static {
-    /// Before the batch is written; an error is taken as the disk's.
+    /// Before a batch of about this many bytes is written.
+    ///
+    /// # Errors
+    ///
+    /// An error is taken as the disk's own, with the same consequence: nothing is confirmed any more.
     fn before(&self, _kind: WriteKind, _bytes: usize) -> Result<(), String> {
         Ok(())
     }
-    /// After the batch was written, before anything in it is confirmed.
+
+    /// After the batch was written (and flushed, if [`WriteKind::Synced`]), before anything in it is confirmed.
     fn after(&self, _kind: WriteKind, _took: Duration) {}
-}
-
-/// Why something can not be read.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("the disk can not be read: {0}")]
-pub struct ReadError(pub String);
-
-/// Reads the applied state of one shard.
-#[derive(Clone)]
-pub struct Reader;
-
-impl Reader {
-    /// Written.
-    #[must_use]
-    pub fn written(&self) -> LogIndex {
-        unimplemented!()
-    }
-    /// Get.
-    pub fn get(&self, _space: Space, _key: &[u8]) -> Result<Option<Vec<u8>>, ReadError> {
-        unimplemented!()
-    }
-    /// Snapshot.
-    #[must_use]
-    pub fn snapshot(&self) -> Reader {
-        unimplemented!()
-    }
-    /// Scan.
-    #[must_use]
-    pub fn scan(&self, _space: Space, _range: Range<Vec<u8>>) -> Scan {
-        unimplemented!()
-    }
-    /// Scan back.
-    #[must_use]
-    pub fn scan_back(&self, _space: Space, _range: Range<Vec<u8>>) -> Scan {
-        unimplemented!()
-    }
-}
-
-/// Scan.
-pub struct Scan;
-impl Scan {
-    /// Seek.
-    pub fn seek(&mut self, _key: &[u8]) {
-        unimplemented!()
-    }
-}
-impl Iterator for Scan {
-    type Item = Result<(Vec<u8>, Vec<u8>), ReadError>;
-    fn next(&mut self) -> Option<Self::Item> {
-        unimplemented!()
-    }
 }

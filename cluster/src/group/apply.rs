@@ -1,0 +1,216 @@
+//! The apply task of one group: openraft's state machine, which hands committed commands to the application's
+//! [`Machine`] and its writes to the writer thread.
+//!
+//! The writes of an entry and the record that it is applied travel in one batch. They follow their entry in
+//! the same write-ahead log, so that after a crash the state is never ahead of the log; what of it is missing
+//! is applied again. Callers are answered here, after apply, in log order.
+
+use std::io;
+use std::sync::Arc;
+
+use futures_util::{Stream, TryStreamExt};
+use openraft::EntryPayload;
+use openraft::RaftSnapshotBuilder;
+use openraft::storage::{ApplyResponder, EntryResponder, RaftStateMachine};
+use openraft::type_config::alias::{SnapshotMetaOf, SnapshotOf};
+use parking_lot::Mutex;
+
+use crate::group::standing::Standing;
+use crate::machine::{ApplyError, Machine, Writes};
+use crate::metrics::ClusterMetrics;
+use crate::raft::{Commands, Effect, Entry, LogId, StoredMembership, TypeConfig, term_of};
+use crate::storage::Reader;
+use crate::storage::codec::Applied;
+use crate::storage::snapshot::{self, ShardSnapshot};
+use crate::storage::state::StateStore;
+use crate::storage::writer::{Change, Confirm, Row, Writer};
+
+/// Bytes of writes after which those of the entries so far are handed over.
+const WRITES_BYTES_MAX: usize = 1024 * 1024;
+/// Entries after which their writes are handed over, so that answers do not wait for a long run.
+const ENTRIES_MAX: usize = 64;
+
+/// openraft's state machine of one group.
+pub(crate) struct StateMachine {
+    /// In a mutex that is never locked: openraft asks for `Sync`, which applications need not be.
+    machine: Mutex<Box<dyn Machine>>,
+    store: Arc<StateStore>,
+    reader: Reader,
+    writer: Writer,
+    standing: Arc<Standing>,
+    metrics: Arc<ClusterMetrics>,
+    applied: Applied,
+    membership: StoredMembership,
+}
+
+/// What was applied and not yet handed to the writer.
+#[derive(Default)]
+struct Pending {
+    writes: Writes,
+    entries: usize,
+    membership_changed: bool,
+    answers: Vec<(ApplyResponder<TypeConfig>, Effect)>,
+}
+
+impl StateMachine {
+    pub(crate) fn new(
+        machine: Box<dyn Machine>,
+        store: Arc<StateStore>,
+        (applied, membership): (Applied, StoredMembership),
+        writer: Writer,
+        standing: Arc<Standing>,
+        metrics: Arc<ClusterMetrics>,
+    ) -> Self {
+        let reader = Reader::live(store.clone());
+        let machine = Mutex::new(machine);
+        Self { machine, store, reader, writer, standing, metrics, applied, membership }
+    }
+
+    fn apply_entry(&mut self, entry: Entry, pending: &mut Pending) -> Result<Effect, ApplyError> {
+        let log_id = entry.log_id;
+        let effect = match entry.payload {
+            EntryPayload::Normal(commands) => self.apply_commands(log_id, &commands, &mut pending.writes)?,
+            EntryPayload::Blank => Effect::Applied,
+            EntryPayload::Membership(membership) => {
+                self.membership = StoredMembership::new(Some(log_id), membership);
+                pending.membership_changed = true;
+                Effect::Applied
+            }
+        };
+        self.applied.log_id = Some(log_id);
+        pending.entries += 1;
+        Ok(effect)
+    }
+
+    fn apply_commands(
+        &mut self,
+        log_id: LogId,
+        commands: &Commands,
+        writes: &mut Writes,
+    ) -> Result<Effect, ApplyError> {
+        let term = term_of(&log_id);
+        let before = if self.applied.sequence_term == term { self.applied.sequence } else { 0 };
+        if commands.sequence() != before + 1 {
+            tracing::warn!(%log_id, sequence = commands.sequence(), before, "an entry is left out: the one before it is missing");
+            return Ok(Effect::Void);
+        }
+        for command in commands.iter() {
+            self.machine.get_mut().apply(log_id.index, command, &self.reader, writes)?;
+            self.metrics.commands_applied.add(1);
+        }
+        (self.applied.sequence_term, self.applied.sequence) = (term, commands.sequence());
+        Ok(Effect::Applied)
+    }
+
+    /// Hands what is pending to the writer, then answers.
+    async fn hand_over(&mut self, pending: Pending) -> Result<(), io::Error> {
+        let Some(log_id) = self.applied.log_id.filter(|_| pending.entries > 0) else { return Ok(()) };
+        let membership = pending.membership_changed.then_some(&self.membership);
+        let rows = self.store.rows(pending.writes, &self.applied, membership);
+        let confirm = Confirm::Progress(self.store.written.clone(), log_id.index);
+        self.writer.send(Change::Rows { rows, flush: false }, confirm).await?;
+        self.metrics.entries_applied.add(pending.entries as u64);
+        self.standing.applied(log_id.index, term_of(&log_id));
+        pending.answers.into_iter().for_each(|(responder, effect)| responder.send(effect));
+        Ok(())
+    }
+
+    fn meta(applied: &Applied, membership: StoredMembership) -> SnapshotMetaOf<TypeConfig> {
+        SnapshotMetaOf::<TypeConfig> { last_log_id: applied.log_id, last_membership: membership }
+    }
+
+    /// Writes rows beside what is there; they need no flush before the switch to them has its own.
+    async fn write(&self, rows: Vec<Row>, flush: bool) -> Result<(), io::Error> {
+        Ok(self.writer.write(Change::Rows { rows, flush }).await?)
+    }
+}
+
+impl RaftStateMachine<TypeConfig> for StateMachine {
+    type SnapshotData = ShardSnapshot;
+    type SnapshotBuilder = Builder;
+
+    async fn applied_state(&mut self) -> Result<(Option<LogId>, StoredMembership), io::Error> {
+        Ok((self.applied.log_id, self.membership.clone()))
+    }
+
+    async fn apply<S>(&mut self, mut entries: S) -> Result<(), io::Error>
+    where
+        S: Stream<Item = Result<EntryResponder<TypeConfig>, io::Error>> + Unpin + Send,
+    {
+        let mut pending = Pending::default();
+        while let Some((entry, responder)) = entries.try_next().await? {
+            let log_id = entry.log_id;
+            let effect = self.apply_entry(entry, &mut pending).map_err(|error| {
+                self.standing.stop(format!("the entry {log_id} can not be applied: {error}"));
+                io::Error::other(error)
+            })?;
+            pending.answers.extend(responder.map(|responder| (responder, effect)));
+            if pending.entries >= ENTRIES_MAX || pending.writes.bytes() >= WRITES_BYTES_MAX {
+                self.hand_over(std::mem::take(&mut pending)).await?;
+            }
+        }
+        self.hand_over(pending).await
+    }
+
+    async fn get_snapshot_builder(&mut self) -> Builder {
+        Builder { store: self.store.clone() }
+    }
+
+    async fn install_snapshot(
+        &mut self,
+        meta: &SnapshotMetaOf<TypeConfig>,
+        mut snapshot: ShardSnapshot,
+    ) -> Result<(), io::Error> {
+        let old = self.store.incarnation();
+        let new = old + 1;
+        self.write(self.store.rows_without(new), false).await?;
+        let mut sequence = (0, 0);
+        while let Some(chunk) = snapshot.next().await? {
+            let chunk = snapshot::parse(&chunk, self.store.group, new);
+            let chunk = chunk.ok_or_else(|| io::Error::other("a chunk of a snapshot is damaged"))?;
+            sequence = chunk.sequence.unwrap_or(sequence);
+            self.write(chunk.rows, false).await?;
+        }
+        let (sequence_term, sequence) = sequence;
+        let applied = Applied { incarnation: new, log_id: meta.last_log_id, sequence, sequence_term };
+        let rows = self.store.rows(Writes::default(), &applied, Some(&meta.last_membership));
+        self.write(rows, true).await?;
+        self.store.switch_to(new);
+        (self.applied, self.membership) = (applied, meta.last_membership.clone());
+        self.machine.get_mut().reset();
+        if let Some(log_id) = meta.last_log_id {
+            self.store.written.reach(log_id.index);
+            self.standing.applied(log_id.index, term_of(&log_id));
+        }
+        self.metrics.snapshots_installed.add(1);
+        self.write(self.store.rows_without(old), false).await
+    }
+
+    async fn get_current_snapshot(
+        &mut self,
+    ) -> Result<Option<SnapshotOf<TypeConfig, ShardSnapshot>>, io::Error> {
+        let snapshot = take(&self.store)?;
+        Ok(snapshot.meta.last_log_id.is_some().then_some(snapshot))
+    }
+}
+
+/// Makes snapshots. There is nothing to build: the data is read when a replica needs it.
+pub(crate) struct Builder {
+    store: Arc<StateStore>,
+}
+
+impl RaftSnapshotBuilder<TypeConfig> for Builder {
+    type SnapshotData = ShardSnapshot;
+
+    async fn build_snapshot(&mut self) -> Result<SnapshotOf<TypeConfig, ShardSnapshot>, io::Error> {
+        Ok(take(&self.store)?)
+    }
+}
+
+/// A snapshot of this moment. Its index is read in the same moment as its data.
+fn take(store: &StateStore) -> Result<SnapshotOf<TypeConfig, ShardSnapshot>, crate::storage::ReadError> {
+    let (pinned, applied, membership) = store.view()?;
+    let meta = StateMachine::meta(&applied, membership);
+    let snapshot = ShardSnapshot::own(store.group, &applied, pinned);
+    Ok(SnapshotOf::<TypeConfig, ShardSnapshot> { meta, snapshot })
+}

@@ -1,0 +1,6 @@
+//! A node of a cluster, from the outside: through the crate's public interface, on a real data directory.
+
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test that can not go on has failed")]
+
+mod harness;
+mod proposing;
