@@ -143,10 +143,11 @@ mod tests {
         }
         let mut seen = String::new();
         for (method, parameters) in calls {
-            seen.push_str(&match object.call(method, parameters.clone()) {
+            let line = match object.call(method, parameters.clone()) {
                 Ok(result) => format!("{result}\n"),
                 Err(refusal) => format!("refused: {refusal}\n"),
-            });
+            };
+            seen.push_str(&line);
         }
         let (state, version) = (object.state().unwrap(), object.version());
         expected.assert_eq(&format!("{seen}state {state} at {version}\n"));
