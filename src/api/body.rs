@@ -100,10 +100,10 @@ mod tests {
         check(&[1, BODY_MAX_BYTES], Err(Code::BodyTooLarge)).await;
     }
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn bodies_are_awaited_so_long() {
         let never = Body::from_stream(stream::pending::<Result<Bytes, std::io::Error>>());
-        let read = read(&HeaderMap::new(), never, Duration::from_secs(30)).await;
+        let read = read(&HeaderMap::new(), never, Duration::from_millis(1)).await;
         assert_eq!(read.map_err(|error| error.code), Err(Code::RequestTimeout));
     }
 

@@ -1,5 +1,7 @@
 //! The page for people at `/`: what runs here, and what each error code means.
 
+use std::fmt::Write;
+
 use axum::response::Response;
 use http::{HeaderValue, StatusCode};
 
@@ -22,9 +24,8 @@ pub(super) async fn show() -> Response {
             Retry::Never => "never",
         };
         let (word, status, title) = (code.as_str(), code.status(), code.title());
-        page.push_str(&format!(
-            "<tr id=\"{word}\"><td><code>{word}</code><td>{status}<td>{retry}<td>{title}\n"
-        ));
+        writeln!(page, "<tr id=\"{word}\"><td><code>{word}</code><td>{status}<td>{retry}<td>{title}")
+            .expect("writing to a string does not fail");
     }
     page.push_str(AFTER);
     let mut response =

@@ -5,11 +5,15 @@
 
 use std::collections::BTreeMap;
 
-use utoipa::openapi::{ContentBuilder, Ref, RefOr, Response, ResponseBuilder};
-use utoipa::{IntoParams, IntoResponses, OpenApi, ToSchema};
+use utoipa::openapi::schema::{AdditionalProperties, ObjectBuilder, Schema, Type};
+use utoipa::openapi::{
+    ContentBuilder, OpenApi as Description, Ref, RefOr, Required, Response, ResponseBuilder,
+};
+use utoipa::{IntoParams, IntoResponses, OpenApi, PartialSchema, ToSchema};
 
 use super::problem::{PROBLEM_JSON, Problem};
 use crate::error::Code;
+use crate::limits::KEY_MAX_BYTES;
 
 /// The frame of the description; the router adds the routes.
 #[derive(OpenApi)]
@@ -29,6 +33,17 @@ use crate::error::Code;
     components(schemas(Problem<'_>)),
 )]
 pub(super) struct Frame;
+
+/// Makes the bodies of calls optional: an absent one is `{}`.
+pub(super) fn with_optional_bodies(mut description: Description) -> Description {
+    for (path, item) in &mut description.paths.paths {
+        let call = path.ends_with("{method}").then_some(item.post.as_mut()).flatten();
+        if let Some(RefOr::T(body)) = call.and_then(|call| call.request_body.as_mut()) {
+            body.required = Some(Required::False);
+        }
+    }
+    description
+}
 
 macro_rules! problems {
     ($($(#[doc = $doc:literal])+ $name:ident: $($code:ident)*;)*) => {$(
@@ -88,7 +103,12 @@ pub(super) struct ObjectPath {
     #[param(pattern = "^[a-z][a-z0-9-]{0,63}$", example = "counter")]
     class: String,
     /// The name: 1 to 512 bytes of UTF-8 without control characters, not `.` or `..`; a `/` is sent as `%2F`.
-    #[param(min_length = 1, max_length = 512, example = "visits")]
+    #[param(
+        min_length = 1,
+        max_length = 512,
+        pattern = r"^(?!\.{1,2}$)[^\x00-\x1f\x7f-\x9f]+$",
+        example = "visits"
+    )]
     name: String,
 }
 
@@ -118,11 +138,13 @@ pub(super) struct MethodPath {
 #[expect(dead_code, reason = "a description")]
 pub(super) struct PageQuery {
     /// Only what begins with this.
+    #[param(nullable = false)]
     prefix: Option<String>,
     /// At most so many.
-    #[param(minimum = 1, maximum = 1000, default = 100)]
+    #[param(nullable = false, minimum = 1, maximum = 1000, default = 100)]
     limit: Option<u32>,
     /// Where the last page ended, as its answer says.
+    #[param(nullable = false)]
     cursor: Option<String>,
 }
 
@@ -132,10 +154,10 @@ pub(super) struct PageQuery {
 #[expect(dead_code, reason = "a description")]
 pub(super) struct UpdatesQuery {
     /// The last version seen; 0 if it is left out.
-    #[param(minimum = 0)]
-    since: Option<u64>,
+    #[param(nullable = false, minimum = 0, maximum = 18_446_744_073_709_551_615_u64)]
+    since: Option<u128>,
     /// At most so many.
-    #[param(minimum = 1, maximum = 1000, default = 100)]
+    #[param(nullable = false, minimum = 1, maximum = 1000, default = 100)]
     limit: Option<u32>,
 }
 
@@ -145,8 +167,8 @@ pub(super) struct UpdatesQuery {
 #[expect(dead_code, reason = "a description")]
 pub(super) struct LiveQuery {
     /// The last version seen: what came after it is sent, as far as the history reaches.
-    #[param(minimum = 0)]
-    since: Option<u64>,
+    #[param(nullable = false, minimum = 0, maximum = 18_446_744_073_709_551_615_u64)]
+    since: Option<u128>,
 }
 
 /// Headers of a request to an object.
@@ -155,10 +177,10 @@ pub(super) struct LiveQuery {
 #[expect(dead_code, reason = "a description")]
 pub(super) struct RequestHeaders {
     /// Milliseconds after which the caller stops waiting; it shortens the server's deadline.
-    #[param(rename = "X-Request-Timeout", minimum = 1, example = 5000)]
-    timeout: Option<u32>,
+    #[param(nullable = false, rename = "X-Request-Timeout", pattern = "^0*[1-9][0-9]*$", example = "5000")]
+    timeout: Option<String>,
     /// Only at this version, `"3"`; `"0"`: only if the object does not exist.
-    #[param(rename = "If-Match", pattern = "^\"[0-9]{1,18}\"$")]
+    #[param(nullable = false, rename = "If-Match", pattern = "^\"[0-9]{1,18}\"$")]
     if_match: Option<String>,
 }
 
@@ -168,9 +190,35 @@ pub(super) struct RequestHeaders {
 #[expect(dead_code, reason = "a description")]
 pub(super) struct WriteHeaders {
     /// The write takes effect once, however often it is sent with this key to this object.
-    #[param(rename = "Idempotency-Key", pattern = "^[!-~]{1,255}$")]
+    #[param(nullable = false, rename = "Idempotency-Key", pattern = "^[!-~]{1,255}$")]
     idempotency_key: Option<String>,
 }
+
+/// Headers of a subscription.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Header)]
+#[expect(dead_code, reason = "a description")]
+pub(super) struct LiveHeaders {
+    /// Counts as `since`, and goes before it.
+    #[param(nullable = false, rename = "Last-Event-ID", pattern = "^[0-9]{1,18}$")]
+    last_event_id: Option<String>,
+}
+
+/// The keys of a new object, and their values.
+pub(super) struct NewState;
+
+impl PartialSchema for NewState {
+    fn schema() -> RefOr<Schema> {
+        let key = ObjectBuilder::new()
+            .schema_type(Type::String)
+            .min_length(Some(1))
+            .max_length(Some(KEY_MAX_BYTES));
+        let any = AdditionalProperties::FreeForm(true);
+        ObjectBuilder::new().property_names(Some(key)).additional_properties(Some(any)).into()
+    }
+}
+
+impl ToSchema for NewState {}
 
 /// A page of objects.
 #[derive(ToSchema)]
@@ -333,7 +381,12 @@ pub(super) struct LocationAnswer {
 #[expect(dead_code, reason = "a description")]
 pub(super) struct CompatiblePath {
     /// The name of an object of class `object`, as it stands in the path.
-    #[param(min_length = 1, max_length = 512, example = "visits")]
+    #[param(
+        min_length = 1,
+        max_length = 512,
+        pattern = r"^(?!\.{1,2}$)[^\x00-\x1f\x7f-\x9f]+$",
+        example = "visits"
+    )]
     id: String,
 }
 

@@ -14,7 +14,7 @@ use http::{HeaderValue, StatusCode};
 use tokio::time::{Interval, interval_at};
 
 use super::ask::Ask;
-use super::describe::{ListErrors, LiveQuery, ObjectPath};
+use super::describe::{ListErrors, LiveHeaders, LiveQuery, ObjectPath};
 use super::query::{self, Query};
 use super::socket::{self, Opened, Upgrade, fresh_id, native_opening};
 use super::{ApiState, Place, headers, reply};
@@ -30,7 +30,7 @@ const COMMENT_EVERY: Duration = Duration::from_secs(15);
 
 /// Watches an object: a WebSocket, or Server-Sent Events for `Accept: text/event-stream`.
 #[utoipa::path(get, path = "/v1/objects/{class}/{name}/live", tag = "objects", operation_id = "watch_object",
-    params(ObjectPath, LiveQuery, ("Last-Event-ID" = Option<String>, Header, description = "Counts as `since`, and goes before it", pattern = "^[0-9]{1,18}$")),
+    params(ObjectPath, LiveQuery, LiveHeaders),
     responses((status = 101, description = "WebSocket"),
         (status = 200, description = "Server-Sent Events: `event` is the frame's type, `id` its version, `data` the frame", body = String, content_type = "text/event-stream"),
         (status = 426, description = "`upgrade_required`: neither WebSocket nor Server-Sent Events asked for", body = super::problem::Problem<'_>, content_type = "application/problem+json"),

@@ -9,7 +9,7 @@ use utoipa::openapi::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::describe::{AnyErrors, Frame};
+use super::describe::{AnyErrors, Frame, with_optional_bodies};
 use super::{ApiState, compatible, console, health, reply, v1};
 
 static TEXT: LazyLock<String> =
@@ -29,7 +29,7 @@ pub(super) fn described_routes() -> OpenApiRouter<ApiState> {
 pub fn openapi() -> OpenApi {
     let mut description = described_routes().into_openapi();
     description.merge(compatible::Description::openapi());
-    description
+    with_optional_bodies(description)
 }
 
 /// This description.

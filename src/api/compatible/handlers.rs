@@ -1,5 +1,7 @@
 //! The worker's routes, one function each.
 
+use std::fmt::Write;
+
 use axum::body::Body;
 use axum::response::Response;
 use http::StatusCode;
@@ -10,7 +12,7 @@ use utoipa::OpenApi;
 use super::super::ask::{take_caller, tenant_of};
 use super::super::describe::{
     CompatibleEntry, CompatiblePath, CompatibleRefusal, CompatibleResult, CompatibleState, CompatibleWritten,
-    NewValue, Success,
+    NewState, NewValue, Success,
 };
 use super::super::{ApiState, body, headers, reply, socket};
 use super::CLASS;
@@ -67,7 +69,7 @@ fn key_of(key: &str) -> Result<Key, Error> {
 
 /// Puts every key of the body. The id is the whole rest of the path.
 #[utoipa::path(post, path = "/initialize/{id}", tag = "compatible", operation_id = "compatible_initialize", params(CompatiblePath),
-    request_body(content = Object, content_type = "application/json"),
+    request_body(content = NewState, content_type = "application/json"),
     responses((status = 200, body = Success), (status = "default", description = "Refused", body = String, content_type = "text/plain")))]
 pub(super) async fn initialize(incoming: Incoming<'_>, body: Body, id: &str) -> Result<Response, Fault> {
     let serde_json::Value::Object(keys) = incoming.json(body, body::Absent::Refused).await? else {
@@ -134,7 +136,7 @@ pub(super) async fn delete_key(incoming: Incoming<'_>, id: &str, key: &str) -> R
 /// Calls a method, with or without its prefix `method_`. `/object/{id}/{method}` is the same.
 #[utoipa::path(post, path = "/object/{id}/method/{method}", tag = "compatible", operation_id = "compatible_call_method",
     params(CompatiblePath, ("method" = String, Path, description = "The method", min_length = 1, example = "increment")),
-    request_body(content = Option<Object>, content_type = "application/json"),
+    request_body(content = Object, content_type = "application/json"),
     responses((status = 200, body = CompatibleResult),
         (status = 404, description = "No such method", content((CompatibleRefusal = "application/json"), (String = "text/plain"))),
         (status = 409, description = "The version is not current + 1", body = CompatibleRefusal),
@@ -178,8 +180,12 @@ pub(super) fn get_id(namespace: &str, name: &str) -> Response {
         digest.update((part.len() as u64).to_be_bytes());
         digest.update(part.as_bytes());
     }
-    let id: String = digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
-    reply::json(StatusCode::OK, format!("\"{id}\""))
+    let mut text = String::from("\"");
+    for byte in digest.finalize() {
+        write!(text, "{byte:02x}").expect("writing to a string does not fail");
+    }
+    text.push('"');
+    reply::json(StatusCode::OK, text)
 }
 
 fn done(answer: &Answer, text: String) -> Response {

@@ -7,8 +7,8 @@ use http::StatusCode;
 use super::super::ask::{self, Ask};
 use super::super::body::{self, Absent};
 use super::super::describe::{
-    ClassPath, ListErrors, LocationAnswer, MethodAnswer, MethodPath, ObjectAnswer, ObjectList, ObjectPath,
-    PageQuery, ReadErrors, RequestHeaders, WriteErrors, WriteHeaders, Written,
+    ClassPath, ListErrors, LocationAnswer, MethodAnswer, MethodPath, NewState, ObjectAnswer, ObjectList,
+    ObjectPath, PageQuery, ReadErrors, RequestHeaders, WriteErrors, WriteHeaders, Written,
 };
 use super::super::query::Query;
 use super::super::{ApiState, headers, reply};
@@ -66,7 +66,7 @@ pub(super) async fn get(State(api): State<ApiState>, request: Request) -> Result
 
 /// Initialises an object: puts every key of the body.
 #[utoipa::path(put, path = "/v1/objects/{class}/{name}", tag = "objects", operation_id = "initialize_object",
-    params(ObjectPath, RequestHeaders, WriteHeaders), request_body(content = Object, content_type = "application/json"),
+    params(ObjectPath, RequestHeaders, WriteHeaders), request_body(content = NewState, content_type = "application/json"),
     responses((status = 200, description = "It existed", body = Written), (status = 201, description = "It was made", body = Written), WriteErrors))]
 pub(super) async fn initialize(State(api): State<ApiState>, request: Request) -> Result<Response, Error> {
     let (head, body) = request.into_parts();
@@ -96,7 +96,7 @@ pub(super) async fn delete(State(api): State<ApiState>, request: Request) -> Res
 /// Calls a method. The body holds its parameters; an absent one is `{}`.
 #[utoipa::path(post, path = "/v1/objects/{class}/{name}/methods/{method}", tag = "objects", operation_id = "call_method",
     params(ObjectPath, MethodPath, RequestHeaders, WriteHeaders),
-    request_body(content = Option<Object>, content_type = "application/json"),
+    request_body(content = Object, content_type = "application/json"),
     responses((status = 200, body = MethodAnswer), WriteErrors))]
 pub(super) async fn call(State(api): State<ApiState>, request: Request) -> Result<Response, Error> {
     let (head, body) = request.into_parts();
