@@ -96,7 +96,7 @@ impl Class for Document {
 ///
 /// # Errors
 /// [`Refusal::InvalidParameters`] if it is no such update or the document would be too large,
-/// [`Refusal::Storage`].
+/// [`Refusal::Conflict`] if it builds on updates that have not come, [`Refusal::Storage`].
 pub fn apply_update(turn: &mut Turn<'_>, update: &[u8]) -> Result<bool, Refusal> {
     let mut shared = Shared::take(turn)?;
     shared.compact_when_long(turn)?;

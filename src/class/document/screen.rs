@@ -1,8 +1,12 @@
 //! Looks through an update in Yjs's encoding (version 1) before the Yjs library decodes it.
 //!
-//! The library decodes nested values by recursion and sets aside room for as many items as an update claims to
-//! have, so a few hostile bytes could end the process. This walk bounds both, and the ids and clocks that the
-//! library takes on trust. It knows the shape of an update and nothing of its meaning.
+//! The library decodes nested values by recursion, sets aside room for as many items as an update claims to have,
+//! and links blocks by address while it fits an update into what it has: hostile bytes could end the process or
+//! worse. This walk bounds the first two, and lets through only what the library fits in safely: each client once,
+//! beginning where the document ends or before, without a gap. It knows the shape of an update and nothing of its
+//! meaning.
+
+use std::collections::BTreeSet;
 
 use crate::limits::JSON_MAX_DEPTH;
 
@@ -21,21 +25,35 @@ pub(super) enum Screened {
     OutOfRange,
     #[error("it has something that is not known")]
     Unknown,
+    #[error("it has a client twice")]
+    Twice,
+    #[error("it lacks what came before it")]
+    Gap,
 }
 
-/// Lets an update through or says why not.
-pub(super) fn screen(update: &[u8]) -> Result<(), Screened> {
+/// Lets an update through or says why not. `known` gives the clock that the document has of a client.
+pub(super) fn screen(update: &[u8], known: impl Fn(u64) -> u32) -> Result<(), Screened> {
     let mut walk = Walk { rest: update };
+    let mut clients = BTreeSet::new();
     for _ in 0..walk.count()? {
         let blocks = walk.count()?;
-        walk.client()?;
+        let client = walk.client()?;
         let mut clock = walk.clock()?;
+        if !clients.insert(client) {
+            return Err(Screened::Twice);
+        }
+        if clock > known(client) {
+            return Err(Screened::Gap);
+        }
         for _ in 0..blocks {
             clock = clock.checked_add(walk.block()?).ok_or(Screened::OutOfRange)?;
         }
     }
+    clients.clear();
     for _ in 0..walk.count()? {
-        walk.client()?;
+        if !clients.insert(walk.client()?) {
+            return Err(Screened::Twice);
+        }
         for _ in 0..walk.count()? {
             walk.clock()?.checked_add(walk.clock()?).ok_or(Screened::OutOfRange)?;
         }
@@ -56,7 +74,10 @@ impl<'a> Walk<'a> {
         const GC: u8 = 0;
         const SKIP: u8 = 10;
         let info = self.byte()?;
-        if info == GC || info == SKIP {
+        if info == SKIP {
+            return Err(Screened::Gap);
+        }
+        if info == GC {
             return self.clock();
         }
         for has_neighbour in [HAS_LEFT, HAS_RIGHT] {
@@ -150,8 +171,9 @@ impl<'a> Walk<'a> {
         self.clock().map(drop)
     }
 
-    fn client(&mut self) -> Result<(), Screened> {
-        if self.number()? >> CLIENT_ID_BITS == 0 { Ok(()) } else { Err(Screened::OutOfRange) }
+    fn client(&mut self) -> Result<u64, Screened> {
+        let client = self.number()?;
+        if client >> CLIENT_ID_BITS == 0 { Ok(client) } else { Err(Screened::OutOfRange) }
     }
 
     fn clock(&mut self) -> Result<u32, Screened> {
@@ -219,6 +241,11 @@ mod tests {
 
     use super::*;
 
+    /// As if the document were empty.
+    fn screen(update: &[u8]) -> Result<(), Screened> {
+        super::screen(update, |_| 0)
+    }
+
     /// A document with something of every kind.
     fn rich() -> Vec<u8> {
         let doc = Doc::with_client_id((1 << CLIENT_ID_BITS) - 1);
@@ -285,10 +312,22 @@ mod tests {
         let large_client = [0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x10];
         assert_eq!(screen(&[&[1, 0][..], &large_client, &[0, 0]].concat()), Err(Screened::OutOfRange));
         let last_clock = [0xff, 0xff, 0xff, 0xff, 0x0f];
-        assert_eq!(screen(&[&[1, 1, 7][..], &last_clock, &[0, 1, 0]].concat()), Err(Screened::OutOfRange));
+        let at_the_end = [&[1, 1, 7][..], &last_clock, &[0, 1, 0]].concat();
+        assert_eq!(super::screen(&at_the_end, |_| u32::MAX), Err(Screened::OutOfRange));
         assert_eq!(screen(&[&[0, 1, 7, 1][..], &last_clock, &[1]].concat()), Err(Screened::OutOfRange));
         assert_eq!(screen(&[0, 0, 0]), Err(Screened::Long));
         assert_eq!(screen(&[1, 1, 7, 0, 2, 1, 1, b'a', 0, 0]), Err(Screened::Unknown));
+    }
+
+    #[test]
+    fn stops_what_leaves_a_gap_or_comes_twice() {
+        let deleted = |clock| [1, 1, 7, clock, 0, 5, 0];
+        assert_eq!(super::screen(&deleted(5), |client| if client == 7 { 5 } else { 0 }), Ok(()));
+        assert_eq!(super::screen(&deleted(5), |client| if client == 7 { 9 } else { 0 }), Ok(()));
+        assert_eq!(super::screen(&deleted(5), |client| if client == 7 { 4 } else { 9 }), Err(Screened::Gap));
+        assert_eq!(screen(&[1, 2, 7, 0, 10, 5, 0, 5, 0]), Err(Screened::Gap), "a skip");
+        assert_eq!(screen(&[2, 1, 7, 0, 0, 5, 1, 7, 0, 0, 5, 0]), Err(Screened::Twice));
+        assert_eq!(screen(&[0, 2, 7, 1, 0, 1, 7, 1, 0, 1]), Err(Screened::Twice));
     }
 
     #[test]

@@ -5,6 +5,7 @@
 //! commit has exactly one new update.
 
 use std::cell::RefCell;
+use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::rc::Rc;
 use std::thread;
@@ -20,7 +21,7 @@ use yrs::{
 use crate::limits::DOCUMENT_MAX_BYTES;
 use crate::object::{Page, Refusal, StorageError, Turn};
 
-use super::screen::screen;
+use super::screen::{Screened, screen};
 use super::text::Editing;
 use super::{Outcome, delta};
 
@@ -124,19 +125,21 @@ impl Shared {
 
     /// Applies an update of an editor; nothing if it has nothing new.
     pub(super) fn apply_update(&self, bytes: &[u8]) -> Result<Option<Outcome>, Refusal> {
-        let refuse = |why: &dyn std::fmt::Display| {
+        let refuse = |why: &dyn fmt::Display| {
             Refusal::invalid(format!("the bytes are no update of a Yjs document: {why}"))
         };
-        screen(bytes).map_err(|error| refuse(&error))?;
+        let known = self.doc.transact().state_vector();
+        screen(bytes, |client| known.get(&ClientID::new(client))).map_err(|error| match error {
+            Screened::Gap => lacks_updates(),
+            _ => refuse(&error),
+        })?;
         let update = Update::decode_v1(bytes).map_err(|error| refuse(&error))?;
-        let waited_before = self.doc.transact().has_missing_updates();
         let applied =
             self.observed(|transaction| transaction.apply_update(update).map_err(|error| refuse(&error)));
         // The library takes an update of the right shape on trust; one that contradicts itself makes it panic.
-        let mut outcome = applied.map_err(|_| refuse(&"it contradicts itself or the document"))??;
-        if waited_before || self.doc.transact().has_missing_updates() {
-            // Some of it waits for updates that have not come; only the whole says what.
-            outcome.update = Some(bytes.to_vec());
+        let outcome = applied.map_err(|_| refuse(&"it contradicts itself or the document"))??;
+        if self.doc.transact().has_missing_updates() {
+            return Err(lacks_updates());
         }
         Ok(outcome.update.is_some().then_some(outcome))
     }
@@ -189,7 +192,7 @@ impl Shared {
         Ok(())
     }
 
-    /// The whole document in Yjs's encoding, with what waits for updates that have not come.
+    /// The whole document in Yjs's encoding.
     pub(super) fn encode(&self) -> Vec<u8> {
         self.doc.transact().encode_state_as_update_v1(&StateVector::default())
     }
@@ -211,6 +214,11 @@ fn in_transaction<T>(
     ended.and(outcome)
 }
 
+/// The sender asks for the document's state vector, and sends all that is beyond it.
+fn lacks_updates() -> Refusal {
+    Refusal::Conflict { detail: "the update lacks others that came before it; synchronise first".to_owned() }
+}
+
 fn tail_key(number: u64) -> String {
     format!("{TAIL}{number:016x}")
 }
@@ -221,6 +229,6 @@ fn tail_number(key: &str) -> Result<u64, Refusal> {
         .map_err(|_| damaged(&format_args!("the key {key:?} is not one of its own")))
 }
 
-fn damaged(what: &dyn std::fmt::Display) -> Refusal {
+fn damaged(what: &dyn fmt::Display) -> Refusal {
     Refusal::Storage(StorageError { detail: format!("the document is damaged: {what}") })
 }

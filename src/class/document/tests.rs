@@ -330,22 +330,30 @@ fn what_an_editor_adds_beside_the_text_is_kept() {
 }
 
 #[test]
-fn updates_may_come_out_of_order() {
+fn an_update_that_lacks_others_is_a_conflict() {
     let mut document = Rehearsal::new(Document);
     let editor = editor(7);
+    let other = self::editor(8);
     let text = editor.get_or_insert_text(CONTENT);
     text.insert(&mut editor.transact_mut(), 0, "one");
     let first = everything(&editor);
     let seen = editor.transact().state_vector();
     text.insert(&mut editor.transact_mut(), 3, " two");
     let second = editor.transact().encode_state_as_update_v1(&seen);
-    assert!(send(&mut document, &second).unwrap());
-    assert_eq!(content_of(&mut document), "");
-    document.forget_decoded();
-    assert!(send(&mut document, &first).unwrap());
-    assert_eq!(content_of(&mut document), "one two");
-    document.forget_decoded();
-    assert_eq!(content_of(&mut document), "one two");
+    // Another editor goes on where the first one was.
+    other.transact_mut().apply_update(YjsUpdate::decode_v1(&everything(&editor)).unwrap()).unwrap();
+    let seen = other.transact().state_vector();
+    other.get_or_insert_text(CONTENT).insert(&mut other.transact_mut(), 7, " three");
+    let third = other.transact().encode_state_as_update_v1(&seen);
+    for early in [&second, &third] {
+        assert!(matches!(send(&mut document, early), Err(Refusal::Conflict { .. })));
+        assert_eq!(document.version(), Version::ZERO);
+    }
+    for update in [&first, &second, &third] {
+        assert!(send(&mut document, update).unwrap());
+    }
+    assert!(!send(&mut document, &second).unwrap(), "again");
+    assert_eq!(content_of(&mut document), "one two three");
 }
 
 #[test]
