@@ -53,7 +53,7 @@ pub struct Config {
     pub allowed_hosts: Vec<String>,
     /// Origins whose pages may call this server.
     pub allowed_origins: Vec<String>,
-    /// Networks whose `X-Forwarded-For` and `Forwarded` are believed.
+    /// Networks whose `X-Forwarded-For` and `X-Forwarded-Proto` are believed.
     pub trusted_proxies: Vec<Network>,
     /// What is logged, and how.
     pub log: Log,
@@ -96,13 +96,14 @@ impl Default for Config {
 pub struct Log {
     /// The form of a line.
     pub format: LogFormat,
-    /// A level (`error`, `warn`, `info`, `debug`, `trace`), or directives like `info,stead=debug`.
+    /// A level (`error`, `warn`, `info`, `debug`, `trace`), or directives like `info,stead=debug`. By
+    /// default openraft speaks only of errors: it tells every step of every shard.
     pub filter: String,
 }
 
 impl Default for Log {
     fn default() -> Self {
-        Self { format: LogFormat::Text, filter: "info".to_owned() }
+        Self { format: LogFormat::Text, filter: "info,openraft=error".to_owned() }
     }
 }
 

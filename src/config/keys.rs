@@ -97,7 +97,7 @@ pub const KEYS: &[Key] = &[
         "log.filter",
         Kind::Text,
         "",
-        "error, warn, info, debug or trace; or directives like \"info,stead=debug\".",
+        "error, warn, info, debug or trace, for all or for parts; add \"stead::api=debug\" to see each request.",
     ),
     key(
         "timing.request_deadline_ms",
