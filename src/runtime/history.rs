@@ -15,7 +15,8 @@ use crate::object::{StorageError, Update, Version, codec, keys};
 impl Active {
     /// The sizes of what is kept.
     pub(super) fn load_history(&self) -> Result<HistoryWindow, Error> {
-        let kept = self.meta.history_first..self.meta.version.0 + 1;
+        // The first version is 1: an object never written has no history.
+        let kept = self.meta.history_first.max(1)..self.meta.version.0 + 1;
         let sizes =
             self.texts(&kept).map(|texts| texts.into_iter().map(|text| text.len()).collect::<Vec<_>>());
         let sizes = sizes.map_err(|error| failure::unreadable(&error))?;
