@@ -119,7 +119,7 @@ impl<'a> Field<'a> {
     }
 
     pub(super) fn text(&self) -> Result<&'a str, CodecError> {
-        super::read_text(self.rest)
+        read_text(self.rest)
     }
 
     /// A field that says something by being there.
@@ -171,4 +171,9 @@ impl<'a> Field<'a> {
         }
         Err(CodecError::Damaged("a number beyond 64 bits"))
     }
+}
+
+/// The bytes as text.
+pub(super) fn read_text(bytes: &[u8]) -> Result<&str, CodecError> {
+    std::str::from_utf8(bytes).map_err(|_| CodecError::Damaged("not UTF-8"))
 }

@@ -2,15 +2,19 @@
 
 #![expect(clippy::needless_raw_string_hashes, reason = "expect-test writes them")]
 
+use bytes::Bytes;
 use expect_test::{Expect, expect};
 use proptest::prelude::{prop, prop_assert, prop_assert_eq, proptest};
 
 use super::*;
 use crate::object::commit::{Cause, NewRecord};
 use crate::object::history::HistoryWindow;
-use crate::object::meta::{Alarm, AlarmFailure};
+use crate::object::idempotency::{Fingerprint, IdempotencyKey, RecordSlot};
+use crate::object::meta::{Alarm, AlarmFailure, RecordWindow};
 use crate::object::turn::Effects;
-use crate::object::{ObjectAddress, samples};
+use crate::object::{
+    Commit, Key, Meta, ObjectAddress, Op, Space, Stored, StoredKey, Timestamp, Value, Version, samples,
+};
 
 /// Shows bytes: those of text as they are, others as hex.
 fn show(bytes: &[u8]) -> String {
@@ -141,6 +145,7 @@ fn what_a_newer_program_wrote_is_refused() {
 
 #[test]
 fn damaged_bytes_are_refused() {
+    const VERSION_TAG: u8 = 1;
     let commit = encode_commit(&sample_commit());
     for length in 0..commit.len() {
         // A cut between two fields may leave a commit that lacks some; within one it is always seen.
@@ -152,11 +157,11 @@ fn damaged_bytes_are_refused() {
     assert_eq!(decode_stored(b"\0{"), Err(CodecError::NotJson));
     assert!(matches!(decode_stored(b"\0\"\xff\""), Err(CodecError::Damaged(_))));
     // A number of ten bytes that does not fit 64 bits.
-    let long = [FORMAT, meta_tag::VERSION, 10, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 2];
+    let long = [FORMAT, VERSION_TAG, 10, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 2];
     assert!(matches!(decode_meta(&long), Err(CodecError::Damaged(_))));
     // A content said to be longer than there are bytes.
     assert!(matches!(
-        decode_meta(&[FORMAT, meta_tag::VERSION, 0xff, 0xff, 0xff, 0xff, 0xf, 1]),
+        decode_meta(&[FORMAT, VERSION_TAG, 0xff, 0xff, 0xff, 0xff, 0xf, 1]),
         Err(CodecError::Damaged(_))
     ));
 }
