@@ -3,14 +3,15 @@
 //! hyper speaks HTTP. What it refuses before there is a request (a head that is no HTTP, is too large,
 //! does not arrive in time) is answered by `refusal`.
 
+mod lingering;
 mod refusal;
 
+use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::body::Body;
 use http::Request;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
@@ -22,6 +23,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 
 use super::Front;
+use lingering::Lingering;
 use refusal::Watched;
 
 /// What of a request's head is kept until it is whole, in bytes: more than the front lets pass, so that
@@ -68,10 +70,10 @@ impl Server {
     fn new(front: Front) -> Self {
         let settings = front.state().settings();
         let mut http = http1::Builder::new();
+        // Not `pipeline_flush`: with it hyper keeps its refusals to itself while there are bytes unread.
         http.timer(TokioTimer::new())
             .header_read_timeout(settings.headers_timeout)
-            .max_buf_size(HEAD_MAX_BYTES)
-            .pipeline_flush(true);
+            .max_buf_size(HEAD_MAX_BYTES);
         let places = Arc::new(Semaphore::new(settings.max_connections.min(Semaphore::MAX_PERMITS)));
         Self { front, http, places, shutdown: CancellationToken::new() }
     }
@@ -121,7 +123,9 @@ async fn serve(
 ) {
     let service = service_fn(move |request: Request<Incoming>| {
         let front = front.clone();
-        async move { Ok::<_, std::convert::Infallible>(front.answer(request.map(Body::new), peer).await) }
+        let (head, body) = request.into_parts();
+        let body = Lingering::body(front.state(), &head.headers, body);
+        async move { Ok::<_, Infallible>(front.answer(Request::from_parts(head, body), peer).await) }
     });
     let mut connection = http.serve_connection(Watched::new(stream), service).with_upgrades();
     let ended = tokio::select! {

@@ -45,7 +45,8 @@ impl<'text> Query<'text> {
         Ok(Page {
             prefix: self.get("prefix").unwrap_or_default().to_owned(),
             limit: self.limit()?,
-            cursor: self.get("cursor").map(str::to_owned),
+            // An empty cursor is none, as an empty prefix is none.
+            cursor: self.get("cursor").filter(|cursor| !cursor.is_empty()).map(str::to_owned),
         })
     }
 
@@ -101,7 +102,7 @@ mod tests {
         check("", Some(("", 100, None)));
         check("prefix=a%2Fb&limit=1", Some(("a/b", 1, None)));
         check("prefix=a+b&limit=1000&cursor=xyz", Some(("a b", 1000, Some("xyz"))));
-        check("other=1&&prefix", Some(("", 100, None)));
+        check("other=1&&prefix&cursor=", Some(("", 100, None)));
         for wrong in [
             "limit=0",
             "limit=1001",

@@ -20,6 +20,8 @@ use crate::error::{Code, Error};
 
 /// Longest head that can be hyper's own, in bytes.
 const BARE_MAX_BYTES: usize = 256;
+/// What a client sends first that takes HTTP/2 for granted.
+const HTTP_2: &[u8] = b"PRI * HTTP/2.0";
 /// What of a refused request is read and thrown away, so that no reset overtakes the answer, in bytes.
 const THROWN_AWAY_MAX_BYTES: usize = 1024 * 1024;
 
@@ -42,6 +44,9 @@ impl Watched {
     pub(super) async fn answer(self, timed_out: bool, unread: &Bytes) {
         let error = match self.refused {
             // Nothing came: an idle connection just ends.
+            None if unread.starts_with(HTTP_2) => {
+                Error::new(Code::InvalidRequest, "this server speaks HTTP/1.1, not HTTP/2")
+            }
             None if !timed_out || unread.is_empty() => return,
             None => Error::new(Code::RequestTimeout, "the headers did not arrive in time"),
             Some(414) => too_long(),
