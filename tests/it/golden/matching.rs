@@ -87,6 +87,7 @@ impl Bindings {
             "int" => actual.is_u64() || actual.is_i64() || shown.parse::<i64>().is_ok(),
             "hex64" => shown.len() == 64 && shown.bytes().all(|byte| byte.is_ascii_hexdigit()),
             "timestamp" => is_timestamp(shown),
+            _ if actual.is_null() => false,
             _ => self.0.entry(word.to_owned()).or_insert_with(|| shown.to_owned()) == shown,
         }
     }

@@ -288,7 +288,8 @@ fn is_name(word: &str) -> bool {
 
 /// Whether a line ends the body above it.
 fn ends_body(line: &str) -> bool {
-    line.is_empty() || line.starts_with(['#', '<', '>', '@', '!'])
+    let is_frame = matches!(read(line), Line::Send { .. } | Line::Receive { .. });
+    line.is_empty() || line.starts_with(['#', '<', '>', '@', '!']) || is_frame
 }
 
 /// The next event of a stream as one line, `event=TYPE id=VERSION DATA`; comments are passed over.
