@@ -162,6 +162,8 @@ impl Shard {
     pub fn propose(&self, term: Term, command: Bytes, done: Done) {
         match self.0.stopped() {
             Some(reason) => done(Verdict::NotProposed(Why::Stopped(reason))),
+            // Raft would refuse it too; but what it refuses fences the term, which one nobody led must not.
+            None if term != self.0.standing.applied_term() => done(Verdict::NotProposed(Why::NotLeading)),
             None => self.0.proposer.propose(term, command, done),
         }
     }

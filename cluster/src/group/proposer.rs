@@ -4,8 +4,8 @@
 //! unless as many as the options allow are on their way. Thus entries fill by themselves as the load grows.
 //!
 //! Commands build on one another, so one that is refused takes with it all behind it of the same term: those
-//! that wait are refused, and the term is *fenced*, nothing of it is taken any more; the node campaigns for a
-//! new one. Entries behind it that were already on their way are left out by apply (see
+//! that wait are refused, and the term is *fenced*, nothing of it is taken any more; the node hands its
+//! leadership over. Entries behind it that were already on their way are left out by apply (see
 //! [`Commands`](crate::raft::Commands)).
 
 use std::collections::VecDeque;

@@ -38,6 +38,8 @@ use crate::storage::{ReadError, Reader};
 const DATABASE: &str = "rocksdb";
 /// The number of the node that makes a cluster.
 const FOUNDER: NodeId = NodeId(1);
+/// Largest change of the cluster's map, in bytes.
+const MAP_ENTRY_BYTES_MAX: usize = 1024 * 1024;
 /// How long sending a snapshot to a peer may take.
 const SNAPSHOT_TIMEOUT: Duration = Duration::from_secs(600);
 
@@ -166,7 +168,12 @@ async fn open_group(parts: &Parts, id: GroupId, note: Note, machine: Box<dyn Mac
     let store = Arc::new(StateStore::new(id, parts.database.clone()));
     let bounds = ProposerBounds {
         entries_in_flight: parts.options.entries_in_flight,
-        entry_bytes_max: parts.options.entry_bytes_max,
+        // The map is not the application's, nor is its size.
+        entry_bytes_max: if id == GroupId::META {
+            MAP_ENTRY_BYTES_MAX
+        } else {
+            parts.options.entry_bytes_max
+        },
         waiting_max: parts.options.proposals_waiting_max,
         waiting_bytes_max: parts.options.proposals_waiting_bytes_max,
     };

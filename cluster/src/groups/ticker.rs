@@ -87,8 +87,7 @@ impl Ticker {
         if metrics.state == ServerState::Leader {
             *election_due = now + self.random_wait();
             if group.proposer.fenced_term() >= metrics.current_term {
-                // A command of this term was refused, so nothing of it is taken any more: a new term is needed.
-                self.elect(raft, Vote::AtOnce);
+                hand_over(group, raft, &metrics);
             } else if !is_only_voter || metrics.membership_config.membership().nodes().count() > 1 {
                 send(raft.trigger().heartbeat());
             }
@@ -135,6 +134,18 @@ impl Ticker {
 enum Vote {
     AtOnce,
     AfterPreVote,
+}
+
+/// A command of this term was refused (the lease had lapsed, say, and came back), so nothing of the term is
+/// taken any more: the voter that has most of the log leads on in a new one. An only voter refuses nothing.
+fn hand_over(group: &Group, raft: &Raft, metrics: &RaftMetrics<TypeConfig>) {
+    let membership = metrics.membership_config.membership();
+    let progress = metrics.replication.iter().flatten();
+    let others =
+        progress.filter(|(node, _)| **node != group.node && membership.voter_ids().any(|id| id == **node));
+    if let Some((node, _)) = others.max_by_key(|(_, matched)| **matched) {
+        send(raft.trigger().transfer_leader(*node));
+    }
 }
 
 fn is_voter(group: &Group, metrics: &RaftMetrics<TypeConfig>) -> bool {

@@ -2,5 +2,8 @@
 
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test that can not go on has failed")]
 
+mod disk;
 mod harness;
 mod proposing;
+mod recovery;
+mod retention;
