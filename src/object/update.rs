@@ -8,7 +8,7 @@ use serde_json::value::RawValue;
 use crate::limits::HISTORY_MAX_BYTES;
 
 use super::codec::CodecError;
-use super::value::{object_text, write_string};
+use super::value::{write_object, write_string};
 use super::{Commit, Key, Op, Space, Stored, Timestamp, Value, Version};
 
 /// What subscribers see of a commit.
@@ -77,8 +77,13 @@ impl Update {
         if self.too_large {
             return format!(r#"{{"version":{},"too_large":true}}"#, self.version);
         }
-        let mut text = format!(r#"{{"version":{},"changes":"#, self.version);
-        text.push_str(&object_text(self.changes.iter().map(|(key, value)| (key, value))));
+        let changes_bytes: usize =
+            self.changes.iter().map(|(key, value)| key.as_str().len() + value.len() + 4).sum();
+        let mut text = String::with_capacity(changes_bytes + BESIDE_CHANGES_BYTES);
+        text.push_str(r#"{"version":"#);
+        text.push_str(&self.version.to_string());
+        text.push_str(r#","changes":"#);
+        write_object(self.changes.iter().map(|(key, value)| (key, value)), &mut text);
         text.push_str(r#","deleted":["#);
         for (index, key) in self.deleted.iter().enumerate() {
             if index > 0 {
@@ -141,6 +146,9 @@ impl Update {
         wire.into_update().ok_or(CodecError::NotJson)
     }
 }
+
+/// Room for what stands beside the changes, so that most texts are written without moving them.
+const BESIDE_CHANGES_BYTES: usize = 192;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]

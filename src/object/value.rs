@@ -120,23 +120,34 @@ impl fmt::Debug for Value {
 /// The JSON object that has these entries, in the order given.
 #[must_use]
 pub fn object_text<'a>(entries: impl IntoIterator<Item = (&'a Key, &'a Value)>) -> String {
-    let mut text = String::from("{");
-    for (key, value) in entries {
-        if text.len() > 1 {
-            text.push(',');
-        }
-        write_string(key.as_str(), &mut text);
-        text.push(':');
-        text.push_str(value.as_str());
-    }
-    text.push('}');
+    let mut text = String::new();
+    write_object(entries, &mut text);
     text
+}
+
+/// Appends the JSON object that has these entries, in the order given.
+pub(super) fn write_object<'a>(entries: impl IntoIterator<Item = (&'a Key, &'a Value)>, out: &mut String) {
+    out.push('{');
+    for (index, (key, value)) in entries.into_iter().enumerate() {
+        if index > 0 {
+            out.push(',');
+        }
+        write_string(key.as_str(), out);
+        out.push(':');
+        out.push_str(value.as_str());
+    }
+    out.push('}');
 }
 
 /// Appends a text as a JSON string.
 pub fn write_string(text: &str, out: &mut String) {
-    let quoted = serde_json::to_string(text).expect("a text has a form in JSON");
-    out.push_str(&quoted);
+    if text.bytes().all(|byte| byte >= b' ' && byte != b'"' && byte != b'\\') {
+        out.push('"');
+        out.push_str(text);
+        out.push('"');
+    } else {
+        out.push_str(&serde_json::to_string(text).expect("a text has a form in JSON"));
+    }
 }
 
 fn write_canonical(json: &serde_json::Value, out: &mut String) {

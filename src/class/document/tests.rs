@@ -413,6 +413,13 @@ fn many_places_are_replaced_in_bounded_time() {
     document.call("update", json!({"content": line})).unwrap();
     document.call("replace", json!({"find": "-", "text": "+-"})).unwrap();
     assert_eq!(content_of(&mut document), line.replace('-', "+-"));
+    // A large text takes fewer edits in one call than a small one.
+    let edit = json!({"insert": {"index": 0, "text": "z"}});
+    document.call("edit", json!({"edits": vec![edit.clone(); 1_000]})).unwrap();
+    assert!(document.call("edit", json!({"edits": vec![edit.clone(); 1_001]})).is_err());
+    document.call("update", json!({"content": "x".repeat(4_000_000)})).unwrap();
+    document.call("edit", json!({"edits": vec![edit.clone(); 100]})).unwrap();
+    assert!(document.call("edit", json!({"edits": vec![edit; 600]})).is_err());
 }
 
 #[derive(Debug, Clone)]

@@ -8,9 +8,12 @@ use yrs::{Any, GetString, Out, Text, TextRef, TransactionMut};
 use crate::limits::DOCUMENT_MAX_BYTES;
 use crate::object::Refusal;
 
-/// Places of a text that the edits of one turn touch one by one; beyond it neighbouring places are touched
-/// together, because each costs a walk over the text.
+/// Places that one replacement touches one by one; beyond it neighbouring places are touched together.
 const PLACES_MAX: usize = 1_000;
+/// Units that the edits of one turn walk over, for each walks over the whole text: about a second's work.
+const WALK_MAX_UNITS: usize = 2_000_000_000;
+/// The part of what is left of the walk that one replacement takes.
+const WALK_SHARE: usize = 10;
 
 /// One edit.
 #[derive(Debug, Clone, Copy)]
@@ -31,7 +34,8 @@ pub(super) struct Editing<'t, 'd> {
     transaction: &'t mut TransactionMut<'d>,
     /// The text as it is now; what is embedded in it is one [`EMBED`] each.
     units: Vec<u16>,
-    places: usize,
+    /// What is left of [`WALK_MAX_UNITS`].
+    walk: usize,
 }
 
 /// Half a surrogate pair: where it stands alone it can be no text.
@@ -46,7 +50,7 @@ impl<'t, 'd> Editing<'t, 'd> {
                 "an editor put something into the text that cannot be edited here; use an editor",
             ));
         }
-        Ok(Self { text, transaction, units, places: 0 })
+        Ok(Self { text, transaction, units, walk: WALK_MAX_UNITS })
     }
 
     /// Makes one edit on the text as the edits before it left it.
@@ -87,19 +91,39 @@ impl<'t, 'd> Editing<'t, 'd> {
         }
         let text: Vec<u16> = text.encode_utf16().collect();
         check_size(self.units.len().saturating_add(found.len().saturating_mul(text.len())))?;
+        let hunks = (self.walk / WALK_SHARE / self.units.len()).clamp(1, PLACES_MAX);
+        let group = found.len().div_ceil(hunks);
+        let hunks: Vec<_> = found.chunks(group).map(|places| joined(&self.units, places, &text)).collect();
         // From the back, so that the places before keep their index.
-        let group = found.len().div_ceil(PLACES_MAX.saturating_sub(self.places).max(1));
-        for places in found.chunks(group).rev() {
-            let (range, added) = joined(&self.units, places, &text);
-            self.splice(range, &added)?;
+        for (range, added) in hunks.iter().rev() {
+            self.write(range, added)?;
         }
+        let mut units = Vec::with_capacity(self.text.len(self.transaction) as usize);
+        let mut end = 0;
+        for (range, added) in hunks {
+            units.extend_from_slice(self.units.get(end..range.start).expect("hunks are in order"));
+            units.extend(added);
+            end = range.end;
+        }
+        units.extend_from_slice(self.units.get(end..).expect("hunks are within the text"));
+        self.units = units;
         Ok(())
     }
 
     /// Puts units in the place of a range whose ends are checked.
     fn splice(&mut self, range: Range<usize>, added: &[u16]) -> Result<(), Refusal> {
         check_size(self.units.len() - range.len() + added.len())?;
-        self.places += 1;
+        self.write(&range, added)?;
+        self.units.splice(range, added.iter().copied());
+        Ok(())
+    }
+
+    /// The same in the shared text alone.
+    fn write(&mut self, range: &Range<usize>, added: &[u16]) -> Result<(), Refusal> {
+        let left = self.walk.checked_sub(self.units.len().max(added.len()));
+        self.walk = left.ok_or_else(|| {
+            Refusal::invalid("so many edits of so large a text do not fit into one call; send fewer")
+        })?;
         let start = narrow(range.start);
         if !range.is_empty() {
             self.text.remove_range(self.transaction, start, narrow(range.len()));
@@ -108,7 +132,6 @@ impl<'t, 'd> Editing<'t, 'd> {
             let text = String::from_utf16(added).expect("a change begins and ends between characters");
             self.text.insert(self.transaction, start, &text);
         }
-        self.units.splice(range, added.iter().copied());
         Ok(())
     }
 

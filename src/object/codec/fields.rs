@@ -36,7 +36,11 @@ impl Writer {
     }
 
     pub(super) fn numbers(&mut self, tag: u8, numbers: &[u64]) {
-        self.nested(tag, |content| numbers.iter().for_each(|&number| content.varint(number)));
+        self.nested(tag, |content| {
+            for &number in numbers {
+                content.varint(number);
+            }
+        });
     }
 
     /// A field that is there or not.
@@ -59,9 +63,13 @@ impl Writer {
         self.bytes.push(0);
         write(self);
         let length = self.bytes.len() - start - 1;
-        let mut sized = Writer::empty();
-        sized.varint(length as u64);
-        self.bytes.splice(start..=start, sized.bytes);
+        if let (Ok(short @ 0..0x80), Some(place)) = (u8::try_from(length), self.bytes.get_mut(start)) {
+            *place = short;
+        } else {
+            let mut sized = Writer::empty();
+            sized.varint(length as u64);
+            self.bytes.splice(start..=start, sized.bytes);
+        }
     }
 
     /// A length and as many bytes.
