@@ -236,7 +236,8 @@ impl Subscription {
                     return Event::Update(update);
                 }
                 Taken::Item(Item::Update(_) | Item::Lost) => {
-                    if let Some(event) = self.reopen().await {
+                    // Rare and large: boxed, or every idle subscriber would have room for it.
+                    if let Some(event) = Box::pin(self.reopen()).await {
                         return event;
                     }
                 }

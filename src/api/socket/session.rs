@@ -10,7 +10,7 @@ use tokio::time::{Interval, MissedTickBehavior, interval_at};
 
 use super::wire::{Arrival, CloseCode, Wire};
 use super::{Dialect, Opened, Reaction};
-use crate::api::ApiState;
+use crate::api::{ApiState, Place};
 use crate::caller::Caller;
 use crate::error::{Code, Error};
 use crate::live::{Event, Subscription};
@@ -24,21 +24,32 @@ const BURST_BYTES: usize = 64 * 1024;
 const MISSED_MAX: u32 = 2;
 
 /// Lives until the client goes, or the socket must be closed.
+///
+/// What happens once is boxed: a socket idles for hours, and its task is as large as its largest state.
 pub(super) async fn run(api: ApiState, connection: OnUpgrade, opened: Opened) {
+    if let Some((mut session, _place)) = Box::pin(begin(api, connection, opened)).await {
+        let end = session.live().await;
+        Box::pin(session.end(end)).await;
+    }
+}
+
+async fn begin(api: ApiState, connection: OnUpgrade, opened: Opened) -> Option<(Box<Session>, Place)> {
     // A connection that broke before it was handed over is no socket.
-    let Ok(upgraded) = connection.await else { return };
-    let wire = Wire::of(upgraded).await;
-    let Some(_place) = api.take_socket(opened.transport) else {
+    let wire = Wire::of(connection.await.ok()?).await;
+    let Some(place) = api.take_socket(opened.transport) else {
         wire.close(CloseCode::TooMany, "the node has too many sockets; come back after a pause").await;
-        return;
+        return None;
     };
     let mut caller = opened.caller;
     caller.deadline = Instant::now() + api.settings().request_deadline;
     match api.hub().subscribe(&caller, &opened.address, opened.since).await {
-        Err(error) => wire.close(close_code(&error), &error.detail).await,
+        Err(error) => {
+            wire.close(close_code(&error), &error.detail).await;
+            None
+        }
         Ok(subscription) => {
             let session = Session::begin(api, caller, opened.address, opened.dialect, wire, subscription);
-            Box::pin(session.live()).await;
+            Some((Box::new(session), place))
         }
     }
 }
@@ -114,13 +125,16 @@ impl Session {
         }
     }
 
-    async fn live(mut self) {
-        let end = loop {
+    async fn live(&mut self) -> End {
+        loop {
             if let Some(end) = self.step().await {
-                break end;
+                return end;
             }
-        };
-        let Self { wire, subscription, .. } = self;
+        }
+    }
+
+    async fn end(self: Box<Self>, end: End) {
+        let Self { wire, subscription, .. } = *self;
         // The subscription's queue is freed before the goodbye, which may take its time.
         drop(subscription);
         match end {

@@ -26,7 +26,7 @@ use crate::limits::BODY_MAX_BYTES;
 /// Largest piece of a message that is written as one frame, in bytes.
 const PIECE_MAX_BYTES: usize = 16 * 1024;
 /// What is read from a socket at once, in bytes: most frames of clients are smaller.
-const READ_BUFFER_BYTES: usize = 2 * 1024;
+const READ_BUFFER_BYTES: usize = 1024;
 /// How long a closed socket may take to say goodbye.
 const FAREWELL: Duration = Duration::from_secs(5);
 /// What is read, and thrown away, while a closed socket says goodbye, in bytes.
