@@ -90,6 +90,13 @@ pub(super) fn plain(value: &Value) -> String {
     }
 }
 
+/// JSON in one line where that is short, else over several.
+pub(super) fn compact(value: &Value) -> String {
+    const SHORT_CHARS: usize = 100;
+    let line = value.to_string();
+    if line.len() <= SHORT_CHARS { line } else { pretty(value) }
+}
+
 /// JSON over several lines.
 pub(super) fn pretty(value: &Value) -> String {
     serde_json::to_string_pretty(value).expect("a JSON value is JSON")

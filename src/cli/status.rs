@@ -27,7 +27,7 @@ fn show(answer: &Value) -> String {
         ("state", cluster("state")),
         ("cluster", cluster("id")),
         ("nodes", cluster("nodes")),
-        ("shards", format!("{}, {} copies of each", cluster("shards"), cluster("replication_factor"))),
+        ("shards", format!("{}, up to {} copies of each", cluster("shards"), cluster("replication_factor"))),
     ])];
     let nodes = answer.get("nodes").and_then(Value::as_array).into_iter().flatten();
     let fields =
@@ -106,7 +106,7 @@ mod tests {
             state    ok
             cluster  c1
             nodes    1
-            shards   12, 3 copies of each
+            shards   12, up to 3 copies of each
 
             NODE  ADDRESS         ZONE  STATE  REACHABLE  LEADERS  REPLICAS  VERSION  STARTED
             1     127.0.0.1:8080        up     yes        12       12        0.1.0    2026-11-21T10:00:00.000Z"]]

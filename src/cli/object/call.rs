@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 
 use super::super::client::{Client, WriteHeaders, part};
 use super::super::failure::Failure;
-use super::super::output::{Output, pretty};
+use super::super::output::{Output, compact};
 use super::Address;
 
 /// Call a method; its result is shown.
@@ -36,7 +36,7 @@ impl Call {
         let parameters = parse(&self.parameters).map_err(Failure::usage)?;
         let path = format!("{}/methods/{}", self.address.path(), part(&self.method));
         let answer = client.succeed(Method::POST, &path, Some(&parameters), &self.headers).await?;
-        output.show(&answer, |answer| answer.get("result").map(pretty).unwrap_or_default())
+        output.show(&answer, |answer| answer.get("result").map(compact).unwrap_or_default())
     }
 }
 
