@@ -168,6 +168,20 @@ mod tests {
     }
 
     #[test]
+    fn a_large_state_is_read_in_pages() {
+        const MIB: usize = 1024 * 1024;
+        let mut object = Rehearsal::new(Object);
+        for key in ["a", "b", "c", "d", "e", "f", "g", "h"] {
+            object.state().unwrap();
+            object.put(key, Json::from("x".repeat(2 * MIB - 2))).unwrap();
+        }
+        assert_eq!(object.state(), Err(Refusal::StateTooLarge), "8 values of 2 MiB, and their keys");
+        let page = crate::object::Page { entries: 100, bytes: 3 * MIB };
+        let first = object.turn("get", |class, turn| class.entries(turn, "", None, page)).unwrap();
+        assert_eq!(first.len(), 2, "a page stops once it is full");
+    }
+
+    #[test]
     fn sets_and_deletes() {
         check(
             json!({"a": 1}),

@@ -17,12 +17,16 @@ pub struct Upkeep {
 }
 
 impl Upkeep {
-    /// Decides. `oldest` are the first [`RECORDS_DROPPED_MAX`] records and one more in the order of age, or all
-    /// if they are fewer.
+    /// Decides. `oldest` are the first [`RECORDS_DROPPED_MAX`] records in the order of age, or all if they are
+    /// fewer.
     #[must_use]
     pub fn plan(meta: &Meta, oldest: &[RecordSlot], now: Timestamp) -> Self {
         let dropped_records = expired(oldest, now);
-        let next_record = oldest.get(dropped_records.len()).map(|slot| slot.time.plus_ms(RECORD_KEPT_MS));
+        let next_record = match oldest.get(dropped_records.len()) {
+            Some(slot) => Some(slot.time.plus_ms(RECORD_KEPT_MS)),
+            // There are more than were read: look at them at once.
+            None => (meta.records.count() > dropped_records.len() as u64).then_some(now),
+        };
         let is_tombstone = !meta.exists && meta.alarm.is_none();
         let tombstone_ends = is_tombstone.then(|| meta.updated_at.plus_ms(TOMBSTONE_KEPT_MS));
         let forgets_object = next_record.is_none() && tombstone_ends.is_some_and(|ends| ends <= now);
@@ -62,6 +66,17 @@ mod tests {
         assert!(!upkeep.forgets_object);
         let upkeep = Upkeep::plan(&meta, &oldest, Timestamp(RECORD_KEPT_MS + 20));
         assert_eq!((upkeep.dropped_records.len(), upkeep.due), (3, None));
+    }
+
+    #[test]
+    fn looks_again_at_once_while_there_are_more_than_it_drops() {
+        let count = RECORDS_DROPPED_MAX as u64;
+        let records = crate::object::meta::RecordWindow { first: 0, next: count + 1, bytes: 0 };
+        let oldest: Vec<_> = (0..count).map(|sequence| slot(sequence, 0)).collect();
+        let late = Timestamp(2 * TOMBSTONE_KEPT_MS);
+        let upkeep = Upkeep::plan(&Meta { records, ..tombstone(7) }, &oldest, late);
+        assert_eq!((upkeep.dropped_records.len(), upkeep.due), (RECORDS_DROPPED_MAX, Some(late)));
+        assert!(!upkeep.forgets_object);
     }
 
     #[test]

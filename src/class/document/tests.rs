@@ -389,6 +389,16 @@ fn a_long_tail_is_folded() {
 }
 
 #[test]
+fn a_folded_tail_grows_again() {
+    let mut document = Rehearsal::new(Document);
+    for _ in 0..600 {
+        document.call("insert", json!({"index": 0, "text": "a few words "})).unwrap();
+    }
+    // A snapshot, and the updates since the second fold.
+    assert_eq!(document.storage().entries(Space::Private).count(), 1 + 600 - 512);
+}
+
+#[test]
 fn a_document_has_a_largest_size() {
     let mut document = Rehearsal::new(Document);
     let part = "x".repeat(4 * 1024 * 1024 - 100);

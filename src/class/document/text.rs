@@ -254,3 +254,52 @@ fn is_low(unit: u16) -> bool {
 fn narrow(units: usize) -> u32 {
     u32::try_from(units).expect("a document is far below 2^32 units")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What of `old` becomes what; `▢` is something embedded.
+    fn check(old: &str, new: &str, expected: (&str, &str)) {
+        let units = |text: &str| -> Vec<u16> {
+            text.encode_utf16().map(|unit| if unit == 0x25a2 { EMBED } else { unit }).collect()
+        };
+        let (old_units, new_units) = (units(old), units(new));
+        let (range, added) = difference(&old_units, &new_units);
+        assert_eq!(
+            (&old_units[range.clone()], &new_units[added.clone()]),
+            (&*units(expected.0), &*units(expected.1)),
+            "{old} to {new}: {range:?} by {added:?}"
+        );
+        let kept = [&old_units[..range.start], &new_units[added], &old_units[range.end..]].concat();
+        let shown: Vec<u16> = (0..kept.len()).filter(|&at| !is_embed(&kept, at)).map(|at| kept[at]).collect();
+        assert_eq!(String::from_utf16(&shown).unwrap(), new, "{old} to {new}");
+    }
+
+    #[test]
+    fn the_difference_is_small_and_between_characters() {
+        check("", "", ("", ""));
+        check("abc", "abc", ("", ""));
+        check("abc", "aXc", ("b", "X"));
+        check("aa", "aaa", ("", "a"));
+        check("aaa", "aa", ("a", ""));
+        check("abc", "", ("abc", ""));
+        // The same first half of a pair, the same second half, both.
+        check("😀", "😁", ("😀", "😁"));
+        check("😀", "🨀", ("😀", "🨀"));
+        check("a😀b", "a😁b", ("😀", "😁"));
+        check("😀😀", "😀", ("😀", ""));
+        check("😀", "😀😀", ("", "😀"));
+    }
+
+    #[test]
+    fn what_is_embedded_stays_at_the_ends() {
+        check("▢abc", "abc", ("", ""));
+        check("a▢bc▢", "aXc", ("b", "X"));
+        check("ab▢c", "aXc", ("b", "X"));
+        check("a▢b▢c", "ac", ("b", ""));
+        check("a▢b▢c", "", ("a▢b▢c", ""));
+        check("▢▢", "x", ("", "x"));
+        check("a😀▢b", "a😁b", ("😀", "😁"));
+    }
+}
