@@ -1,6 +1,6 @@
 //! The command line: `stead serve`, and the commands that talk to a server over HTTP.
 //!
-//! One file a command. A command gives back what it has to say, or a [`Failure`] whose kind is the
+//! One file a command. A command gives back what it has to say, or a `Failure` whose kind is the
 //! exit code: 0 done, 1 failed, 2 usage, 3 not found, 4 unavailable. Only what reads a directory
 //! (`doctor --offline`) does without a server.
 
