@@ -14,6 +14,8 @@
 //! lease.
 
 pub(crate) mod apply;
+#[cfg(test)]
+mod conformance;
 mod proposer;
 pub(crate) mod standing;
 

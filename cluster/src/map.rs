@@ -202,12 +202,25 @@ mod tests {
 
     #[test]
     fn commands_and_the_map_are_frozen() {
-        check(&create().encode(), &expect![""]);
-        check(&register(5).encode(), &expect![""]);
+        check(
+            &create().encode(),
+            &expect![[r#"{"change":"create","cluster":"ab","shards":2,"replication_factor":3,"founder":1}"#]],
+        );
+        check(
+            &register(5).encode(),
+            &expect![[
+                r#"{"change":"register","node":1,"address":"a:1","peer_address":"a:2","zone":null,"version":"1.0","started_at_ms":5}"#
+            ]],
+        );
         let mut map = ClusterMap::default();
         map.change(create());
         map.change(register(5));
-        check(&encode(&map), &expect![""]);
+        check(
+            &encode(&map),
+            &expect![[
+                r#"{"cluster":"ab","replication_factor":3,"nodes":{"1":{"address":"a:1","peer_address":"a:2","zone":null,"version":"1.0","started_at_ms":5,"state":"up"}},"placements":[{"replicas":[1],"preferred_leader":1},{"replicas":[1],"preferred_leader":1}]}"#
+            ]],
+        );
         assert_eq!(decode::<ClusterMap>(&encode(&map)).expect("it decodes"), map);
     }
 

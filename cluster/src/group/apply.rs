@@ -88,6 +88,10 @@ impl StateMachine {
         commands: &Commands,
         writes: &mut Writes,
     ) -> Result<Effect, ApplyError> {
+        // openraft would notice too, but what is lost here is lost for good.
+        if let Some(before) = self.applied.log_id.filter(|before| before.index + 1 != log_id.index) {
+            return Err(ApplyError::new(format!("the entries between {before} and {log_id} are missing")));
+        }
         let term = term_of(&log_id);
         let before = if self.applied.sequence_term == term { self.applied.sequence } else { 0 };
         if commands.sequence() != before + 1 {
@@ -153,7 +157,7 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
     }
 
     async fn get_snapshot_builder(&mut self) -> Builder {
-        Builder { store: self.store.clone() }
+        Builder { store: self.store.clone(), writer: self.writer.clone() }
     }
 
     async fn install_snapshot(
@@ -189,7 +193,7 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
     async fn get_current_snapshot(
         &mut self,
     ) -> Result<Option<SnapshotOf<TypeConfig, ShardSnapshot>>, io::Error> {
-        let snapshot = take(&self.store)?;
+        let snapshot = take(&self.store, &self.writer).await?;
         Ok(snapshot.meta.last_log_id.is_some().then_some(snapshot))
     }
 }
@@ -197,18 +201,24 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
 /// Makes snapshots. There is nothing to build: the data is read when a replica needs it.
 pub(crate) struct Builder {
     store: Arc<StateStore>,
+    writer: Writer,
 }
 
 impl RaftSnapshotBuilder<TypeConfig> for Builder {
     type SnapshotData = ShardSnapshot;
 
     async fn build_snapshot(&mut self) -> Result<SnapshotOf<TypeConfig, ShardSnapshot>, io::Error> {
-        Ok(take(&self.store)?)
+        take(&self.store, &self.writer).await
     }
 }
 
-/// A snapshot of this moment. Its index is read in the same moment as its data.
-fn take(store: &StateStore) -> Result<SnapshotOf<TypeConfig, ShardSnapshot>, crate::storage::ReadError> {
+/// A snapshot of this moment: what is applied is in it. Its index is read in the same moment as its data.
+async fn take(
+    store: &StateStore,
+    writer: &Writer,
+) -> Result<SnapshotOf<TypeConfig, ShardSnapshot>, io::Error> {
+    // A write of nothing, behind those of what is applied.
+    writer.write(Change::Rows { rows: Vec::new(), flush: false }).await?;
     let (pinned, applied, membership) = store.view()?;
     let meta = StateMachine::meta(&applied, membership);
     let snapshot = ShardSnapshot::own(store.group, &applied, pinned);

@@ -157,7 +157,7 @@ mod tests {
         #[test]
         fn other_keys_are_no_entries(key in prop::collection::vec(any::<u8>(), 0..16)) {
             if let Some(index) = entry_index(GroupId(1), &key) {
-                prop_assert_eq!(entry(GroupId(1), index).as_slice(), key);
+                prop_assert_eq!(entry(GroupId(1), index).to_vec(), key);
             }
         }
     }

@@ -254,14 +254,18 @@ impl GroupLog {
             (state.tail.range(tail_from, to).cloned().collect::<Vec<_>>(), tail_from)
         };
         let mut older = self.shared.disk.read(self.shared.group, from, on_disk_to, bytes_max)?;
-        let reached = older.last().map_or(from, |entry| entry.log_id.index + 1);
-        if reached == on_disk_to {
-            older.append(&mut entries);
-        } else if reached < on_disk_to && bytes_max == usize::MAX && !older.is_empty() {
-            let group = self.shared.group;
-            return Err(ReadError(format!(
-                "the log of shard {group} ends at index {reached}, before {on_disk_to}"
-            )));
+        let reached = older.last().map(|entry| entry.log_id.index + 1);
+        match reached {
+            Some(reached) if reached < on_disk_to && bytes_max == usize::MAX => {
+                let group = self.shared.group;
+                return Err(ReadError(format!(
+                    "the log of shard {group} has a gap before index {on_disk_to}"
+                )));
+            }
+            // What was asked for is more than is to be given at once.
+            Some(reached) if reached < on_disk_to => {}
+            // Behind the last on disk, or nothing of the range is there before what is in memory.
+            Some(_) | None => older.append(&mut entries),
         }
         Ok(older)
     }
@@ -367,6 +371,9 @@ impl RaftLogStorage<TypeConfig> for GroupLog {
             let mut state = self.shared.state.lock();
             let last = last_log_id.max(state.purged);
             let from = last.map_or(0, |last| last.index + 1);
+            if state.last.is_none_or(|present| present.index < from) {
+                return Ok(());
+            }
             state.tail.truncate_from(from);
             state.sizes.truncate_from(from);
             state.last = last;

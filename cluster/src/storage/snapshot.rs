@@ -176,7 +176,7 @@ mod tests {
         push_row(0, b"k", b"vw", &mut chunk);
         push_row(1, b"", b"", &mut chunk);
         let hex: Vec<String> = chunk.iter().map(|byte| format!("{byte:02x}")).collect();
-        expect![""].assert_eq(&hex.join(" "));
+        expect!["01 02 00 00 00 08 00 00 00 00 00 00 00 03 00 00 00 08 00 00 00 00 00 00 00 04 00 00 00 00 01 6b 00 00 00 02 76 77 01 00 00 00 00 00 00 00 00"].assert_eq(&hex.join(" "));
         let parsed = parse(&chunk, GroupId(1), 2).expect("it is whole");
         assert_eq!((parsed.sequence, parsed.rows.len()), (Some((3, 4)), 2));
     }

@@ -167,7 +167,7 @@ mod tests {
         let mut bytes = Vec::new();
         encode(7, &notes, &mut bytes);
         let hex: Vec<String> = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-        expect![""].assert_eq(&hex.join(" "));
+        expect!["73 74 65 61 64 77 74 31 00 00 00 00 00 00 00 07 00 00 01 00 01 00 00 00 00 00 00 01 02 00 00 00 00 00 00 00 03 00 00 00 00 00 00 00 01 01 38 d0 ef dc c3 8a d6 4f"].assert_eq(&hex.join(" "));
         assert_eq!(decode(&bytes), Some((7, notes)));
     }
 

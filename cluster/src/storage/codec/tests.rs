@@ -42,41 +42,65 @@ fn check_entry(entry: &Entry, expected: &Expect) {
 
 #[test]
 fn entries_are_frozen() {
-    check_entry(&entry(EntryPayload::Blank), &expect![""]);
+    check_entry(&entry(EntryPayload::Blank), &expect!["01 00 00 00 00 00 00 00 00 02"]);
     let commands = Commands::pack(3, [Bytes::from_static(b"ab"), Bytes::new()].iter());
-    check_entry(&entry(EntryPayload::Normal(commands)), &expect![""]);
-    check_entry(&entry(EntryPayload::Membership(membership())), &expect![""]);
+    check_entry(
+        &entry(EntryPayload::Normal(commands)),
+        &expect!["01 01 00 00 00 00 00 00 00 02 00 00 00 00 00 00 00 03 00 00 00 02 61 62 00 00 00 00"],
+    );
+    check_entry(
+        &entry(EntryPayload::Membership(membership())),
+        &expect![
+            "01 02 00 00 00 00 00 00 00 02 00 02 00 01 00 00 00 00 00 00 00 01 00 02 00 00 00 00 00 00 00 01 00 00 00 00 00 00 00 02 00 02 00 00 00 00 00 00 00 01 00 03 61 3a 31 00 00 00 00 00 00 00 02 00 00"
+        ],
+    );
 }
 
 #[test]
 fn records_are_frozen() {
     let vote = Vote::new_committed(2, NodeId(7));
-    check(&encode_vote(&vote), &expect![""]);
+    check(&encode_vote(&vote), &expect!["01 00 00 00 00 00 00 00 02 00 00 00 00 00 00 00 07 01"]);
     assert_eq!(decode_vote(&encode_vote(&vote)), Ok(vote));
 
-    check(&encode_log_id(&log_id(2, 9)), &expect![""]);
+    check(&encode_log_id(&log_id(2, 9)), &expect!["01 01 00 00 00 00 00 00 00 02 00 00 00 00 00 00 00 09"]);
     assert_eq!(decode_log_id(&encode_log_id(&log_id(2, 9))), Ok(log_id(2, 9)));
 
     let applied = Applied { incarnation: 1, log_id: Some(log_id(2, 9)), sequence: 5, sequence_term: 2 };
-    check(&encode_applied(&applied), &expect![""]);
+    check(
+        &encode_applied(&applied),
+        &expect![
+            "01 00 00 00 01 01 00 00 00 00 00 00 00 02 00 00 00 00 00 00 00 09 00 00 00 00 00 00 00 02 00 00 00 00 00 00 00 05"
+        ],
+    );
     assert_eq!(decode_applied(&encode_applied(&applied)), Ok(applied));
 
     let stored = StoredMembership::new(Some(log_id(2, 9)), membership());
-    check(&encode_membership(&stored), &expect![""]);
+    check(
+        &encode_membership(&stored),
+        &expect![
+            "01 01 00 00 00 00 00 00 00 02 00 00 00 00 00 00 00 09 00 02 00 01 00 00 00 00 00 00 00 01 00 02 00 00 00 00 00 00 00 01 00 00 00 00 00 00 00 02 00 02 00 00 00 00 00 00 00 01 00 03 61 3a 31 00 00 00 00 00 00 00 02 00 00"
+        ],
+    );
     assert_eq!(decode_membership(&encode_membership(&stored)), Ok(stored));
     let none = StoredMembership::default();
     assert_eq!(decode_membership(&encode_membership(&none)), Ok(none));
 
     let identity = Identity { cluster: ClusterId([0xab; 16]), node: NodeId(1), shards: 12 };
-    check(&encode_identity(&identity), &expect![""]);
+    check(
+        &encode_identity(&identity),
+        &expect!["01 ab ab ab ab ab ab ab ab ab ab ab ab ab ab ab ab 00 00 00 00 00 00 00 01 00 0c"],
+    );
     assert_eq!(decode_identity(&encode_identity(&identity)), Ok(identity));
 }
 
 #[test]
 fn what_is_not_known_is_refused() {
-    check_refused(decode_vote(&[2]), &expect![[""]]);
-    check_refused(decode_vote(&[]), &expect![[""]]);
-    check_refused(decode_entry(1, Bytes::from_static(&[1, 9, 0, 0, 0, 0, 0, 0, 0, 1])), &expect![[""]]);
+    check_refused(decode_vote(&[2]), &expect!["a vote has version 2, which this program does not know"]);
+    check_refused(decode_vote(&[]), &expect!["a vote is damaged"]);
+    check_refused(
+        decode_entry(1, Bytes::from_static(&[1, 9, 0, 0, 0, 0, 0, 0, 0, 1])),
+        &expect!["a log entry is of kind 9, which this program does not know"],
+    );
 }
 
 fn check_refused<T: std::fmt::Debug>(result: Result<T, super::DecodeError>, expected: &Expect) {
