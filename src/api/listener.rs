@@ -87,11 +87,8 @@ impl Server {
         }
         let open = self.front.state().metrics().connections.clone();
         let place = Place::take(place, open);
-        let connection = serve(self.front.clone(), self.http.clone(), stream, peer, self.shutdown.clone());
-        self.front.state().spawn(async move {
-            connection.await;
-            drop(place);
-        });
+        let (front, http, shutdown) = (self.front.clone(), self.http.clone(), self.shutdown.clone());
+        self.front.state().spawn(serve(front, http, stream, peer, shutdown, place));
     }
 }
 
@@ -120,6 +117,7 @@ async fn serve(
     stream: TcpStream,
     peer: SocketAddr,
     shutdown: CancellationToken,
+    _place: Place,
 ) {
     let service = service_fn(move |request: Request<Incoming>| {
         let front = front.clone();
@@ -140,7 +138,7 @@ async fn serve(
     tracing::debug!(%peer, %error, "a connection broke");
     // What became a socket is not ours any more.
     let Some(parts) = connection.into_parts() else { return };
-    let timed_out = error.is_timeout();
+    let answer = Box::pin(parts.io.answer(error.is_timeout(), &parts.read_buf));
     // A peer that does not read its answer is let go all the same.
-    drop(tokio::time::timeout(FAREWELL, parts.io.answer(timed_out, &parts.read_buf)).await);
+    drop(tokio::time::timeout(FAREWELL, answer).await);
 }

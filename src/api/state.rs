@@ -166,6 +166,8 @@ impl ApiState {
     /// Runs a task until it is done or the drain's time is over.
     pub(super) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
         let over = self.0.over.clone();
+        // Boxed, for a future that is handed on takes its room again at every step.
+        let task = Box::pin(task);
         self.0.tasks.spawn(async move {
             over.run_until_cancelled(task).await;
         });
