@@ -12,6 +12,8 @@
 //!
 //! Configuration comes from the environment (`STEAD_DATA`, `STEAD_LISTEN`, …), as for `stead serve`.
 
+#![expect(clippy::print_stdout, reason = "a program that is started by hand says where it listens")]
+
 use std::sync::Arc;
 
 use serde_json::json;
@@ -26,13 +28,19 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 struct Reminder;
 
 impl Class for Reminder {
-    fn call(&self, turn: &mut Turn<'_>, method: &str, parameters: Parameters) -> Result<serde_json::Value, Refusal> {
+    fn call(
+        &self,
+        turn: &mut Turn<'_>,
+        method: &str,
+        parameters: Parameters,
+    ) -> Result<serde_json::Value, Refusal> {
         match method {
             "remind" => {
                 let text = parameters.get("text").and_then(serde_json::Value::as_str);
                 let text = text.ok_or_else(|| Refusal::invalid("`text` must be a string"))?;
                 let after_ms = parameters.get("after_ms").and_then(serde_json::Value::as_u64);
-                let after_ms = after_ms.ok_or_else(|| Refusal::invalid("`after_ms` must be a whole number"))?;
+                let after_ms =
+                    after_ms.ok_or_else(|| Refusal::invalid("`after_ms` must be a whole number"))?;
                 let at = turn.now().plus_ms(after_ms);
                 turn.put("text", text)?;
                 turn.put("due", &at)?;
@@ -64,10 +72,7 @@ fn main() -> anyhow::Result<()> {
     runtime.block_on(async {
         let server = stead::server::start(config, classes).await?;
         println!("listening on http://{}", server.addr());
-        server
-            .run_until(async {
-                drop(tokio::signal::ctrl_c().await);
-            })
-            .await
+        let interrupted = async { drop(tokio::signal::ctrl_c().await) };
+        Ok(server.run_until(interrupted).await?)
     })
 }

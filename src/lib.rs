@@ -2,14 +2,14 @@
 //!
 //! The library's front. Read it as a table of contents, from the bottom up:
 //!
-//! - [`error`], [`limits`], [`caller`], [`clock`]: the few words everyone shares;
+//! - [`error`], [`limits`], [`caller`], [`clock`] — the few words everyone shares;
 //! - [`config`], [`telemetry`]: what the operator decides, and what the server says about itself;
-//! - [`object`]: what an object is (address, turn, commit, update, history), pure;
-//! - [`class`]: what each class does in a turn, pure;
-//! - [`runtime`]: the objects alive on this node;
-//! - [`live`]: subscribers;
-//! - [`api`]: HTTP and WebSocket;
-//! - [`server`]: the only place that builds the parts and joins them.
+//! - [`object`] — what an object is (address, turn, commit, update, history), pure;
+//! - [`class`] — what each class does in a turn, pure;
+//! - [`runtime`] — the objects alive on this node;
+//! - [`live`] — subscribers;
+//! - [`api`] — HTTP and WebSocket;
+//! - [`server`] — the only place that builds the parts and joins them.
 
 pub mod api;
 pub mod caller;

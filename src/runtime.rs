@@ -26,10 +26,10 @@ mod request;
 mod state;
 mod storage;
 mod streams;
-mod turns;
-mod work;
 #[cfg(test)]
 mod tests;
+mod turns;
+mod work;
 
 use std::num::NonZeroUsize;
 use std::path::PathBuf;

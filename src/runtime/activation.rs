@@ -70,7 +70,7 @@ struct Birth {
 /// The actor's state. However it is dropped, the registry learns that the activation has ended.
 struct State {
     loaded: Result<Active, Error>,
-    _life: Life,
+    life: Life,
 }
 
 struct Life(Arc<Presence>);
@@ -88,7 +88,7 @@ impl Actor for Activation {
 
     async fn pre_start(&self, _myself: ActorRef<Work>, birth: Birth) -> Result<State, ActorProcessingErr> {
         let life = Life(birth.presence.clone());
-        Ok(State { loaded: load(birth).await, _life: life })
+        Ok(State { loaded: load(birth).await, life })
     }
 
     async fn handle(
@@ -101,7 +101,7 @@ impl Actor for Activation {
             Ok(active) => active,
             Err(error) => {
                 work.begin().2.send(Err(error.clone()));
-                end(&myself, &state._life);
+                end(&myself, &state.life);
                 return Ok(());
             }
         };
@@ -112,13 +112,13 @@ impl Actor for Activation {
         if active.gate.failed() || active.shard.lead().ok() != Some(active.term) {
             // Dropped, the call and all behind it go to the successor.
             drop(work);
-            end(&myself, &state._life);
+            end(&myself, &state.life);
             return Ok(());
         }
         let (task, caller, reply) = work.begin();
         match active.take(task, &caller) {
             Turned::Read(answer) => {
-                active.gate.after_reads(Output { update: None, timer: None, reply, answer })
+                active.gate.after_reads(Output { update: None, timer: None, reply, answer });
             }
             Turned::Commit { command, update, timer, answer } => {
                 let number = active.gate.after_commit(Output { update, timer, reply, answer: Ok(answer) });

@@ -1,17 +1,22 @@
 //! Cursors of pages: opaque to clients, the last row seen to us.
 
+use std::fmt::Write;
+
 use crate::error::{Code, Error};
 
 /// The cursor for what comes after `last`.
 pub(crate) fn encode(last: &str) -> String {
-    last.bytes().map(|byte| format!("{byte:02x}")).collect()
+    last.bytes().fold(String::with_capacity(last.len() * 2), |mut digits, byte| {
+        write!(digits, "{byte:02x}").expect("writing to a string does not fail");
+        digits
+    })
 }
 
 /// The row that a cursor stands for.
 pub(crate) fn decode(cursor: &str) -> Result<String, Error> {
     let refused = || Error::new(Code::InvalidRequest, "the cursor is not one that this server gave");
     let digits = cursor.as_bytes();
-    if digits.is_empty() || digits.len() % 2 != 0 || !digits.iter().all(u8::is_ascii_hexdigit) {
+    if digits.is_empty() || !digits.len().is_multiple_of(2) || !digits.iter().all(u8::is_ascii_hexdigit) {
         return Err(refused());
     }
     let byte =

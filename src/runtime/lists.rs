@@ -63,7 +63,8 @@ fn gather(
     let mut objects: Vec<ObjectSummary> = Vec::new();
     loop {
         let named = shards.iter_mut().filter(|(head, _)| head.is_some());
-        let Some((head, rest)) = named.min_by(|(a, _), (b, _)| name_of(a).cmp(&name_of(b))) else {
+        let Some((head, rest)) = named.min_by(|(a, _), (b, _)| name_of(a.as_ref()).cmp(&name_of(b.as_ref())))
+        else {
             return Ok(ObjectPage { objects, cursor: None });
         };
         if objects.len() == query.limit {
@@ -74,8 +75,8 @@ fn gather(
     }
 }
 
-fn name_of(head: &Option<ObjectSummary>) -> Option<&str> {
-    head.as_ref().map(|object| &*object.name)
+fn name_of(head: Option<&ObjectSummary>) -> Option<&str> {
+    head.map(|object| &*object.name)
 }
 
 /// The objects of a class in one shard, in the byte order of names.

@@ -32,7 +32,7 @@ struct Setup {
 
 impl Default for Setup {
     fn default() -> Self {
-        Self { max_active: 1_000, idle: Duration::from_secs(60), classes: Classes::builtin() }
+        Self { max_active: 1_000, idle: Duration::from_mins(1), classes: Classes::builtin() }
     }
 }
 

@@ -62,6 +62,12 @@ pub(crate) enum Turned {
     },
 }
 
+/// What a turn of the class is for.
+enum Occasion {
+    Request,
+    Alarm,
+}
+
 /// The idempotency key of a call, and what it stands for.
 type Once = Option<(IdempotencyKey, Fingerprint)>;
 
@@ -118,29 +124,24 @@ impl Active {
     ) -> Result<Turned, Error> {
         let created = !self.meta.exists;
         let method = method_of(&action);
-        let ran = self.run(
-            caller,
-            now,
-            |start| Turn::new(start),
-            |class, turn| match action {
-                Action::Initialize { keys } => {
-                    turn.create();
-                    class.initialize(turn, keys)?;
-                    Ok(Outcome::Initialized { created })
+        let ran = self.run(caller, now, Occasion::Request, |class, turn| match action {
+            Action::Initialize { keys } => {
+                turn.create();
+                class.initialize(turn, keys)?;
+                Ok(Outcome::Initialized { created })
+            }
+            Action::Call { method, params } => {
+                class.call(turn, &method, params).map(|result| Outcome::Result(Value::from_json(result)))
+            }
+            Action::Put { key, value } => class.put(turn, &key, value).map(|()| Outcome::Put),
+            Action::DeleteKey { key, absent } => match class.delete(turn, &key) {
+                Err(Refusal::KeyNotFound { .. }) if absent == Absent::Fine => {
+                    Ok(Outcome::KeyDeleted { present: false })
                 }
-                Action::Call { method, params } => {
-                    class.call(turn, &method, params).map(|result| Outcome::Result(Value::from_json(result)))
-                }
-                Action::Put { key, value } => class.put(turn, &key, value).map(|()| Outcome::Put),
-                Action::DeleteKey { key, absent } => match class.delete(turn, &key) {
-                    Err(Refusal::KeyNotFound { .. }) if absent == Absent::Fine => {
-                        Ok(Outcome::KeyDeleted { present: false })
-                    }
-                    deleted => deleted.map(|()| Outcome::KeyDeleted { present: true }),
-                },
-                other => unreachable!("{other:?} is not for the class to write"),
+                deleted => deleted.map(|()| Outcome::KeyDeleted { present: true }),
             },
-        );
+            other => unreachable!("{other:?} is not for the class to write"),
+        });
         let (outcome, effects) = ran.map_err(failure::refused)?;
         if effects.is_read() {
             return Ok(self.read(outcome));
@@ -153,44 +154,32 @@ impl Active {
     /// What the class shows in a turn.
     fn look(&mut self, action: Action, caller: &Caller, now: Timestamp) -> Result<Outcome, Error> {
         let (exists, updated_at) = (self.meta.exists, self.meta.updated_at);
-        let ran = self.run(
-            caller,
-            now,
-            |start| Turn::new(start),
-            |class, turn| match action {
-                Action::State if !exists => Ok(Outcome::State { exists, entries: Vec::new(), updated_at }),
-                Action::State => Ok(Outcome::State { exists, entries: class.state(turn)?, updated_at }),
-                Action::Get { .. } if !exists => Ok(Outcome::Value(None)),
-                Action::Get { key } => class.get(turn, &key).map(Outcome::Value),
-                Action::Entries { prefix, limit, cursor: after } => {
-                    let after = after
-                        .as_deref()
-                        .map(cursor::decode)
-                        .transpose()
-                        .map_err(|error| Refusal::invalid(error.detail))?;
-                    let page = Page {
-                        entries: if exists { limit } else { 0 },
-                        bytes: limits::STATE_ANSWER_MAX_BYTES,
-                    };
-                    let entries = class.entries(turn, &prefix, after.as_deref(), page)?;
-                    let cursor = match entries.last() {
-                        // Only an empty answer is the end.
-                        Some((last, _)) => {
-                            let next = class.entries(
-                                turn,
-                                &prefix,
-                                Some(last.as_str()),
-                                Page { entries: 1, ..page },
-                            )?;
-                            next.first().map(|_| cursor::encode(last.as_str()))
-                        }
-                        None => None,
-                    };
-                    Ok(Outcome::Entries { entries, cursor })
-                }
-                other => unreachable!("{other:?} is not for the class to read"),
-            },
-        );
+        let after = match &action {
+            Action::Entries { cursor: Some(cursor), .. } => Some(cursor::decode(cursor)?),
+            _ => None,
+        };
+        let ran = self.run(caller, now, Occasion::Request, |class, turn| match action {
+            Action::State if !exists => Ok(Outcome::State { exists, entries: Vec::new(), updated_at }),
+            Action::State => Ok(Outcome::State { exists, entries: class.state(turn)?, updated_at }),
+            Action::Get { .. } if !exists => Ok(Outcome::Value(None)),
+            Action::Get { key } => class.get(turn, &key).map(Outcome::Value),
+            Action::Entries { prefix, limit, .. } => {
+                let page =
+                    Page { entries: if exists { limit } else { 0 }, bytes: limits::STATE_ANSWER_MAX_BYTES };
+                let entries = class.entries(turn, &prefix, after.as_deref(), page)?;
+                let cursor = match entries.last() {
+                    // Only an empty answer is the end.
+                    Some((last, _)) => {
+                        let next =
+                            class.entries(turn, &prefix, Some(last.as_str()), Page { entries: 1, ..page })?;
+                        next.first().map(|_| cursor::encode(last.as_str()))
+                    }
+                    None => None,
+                };
+                Ok(Outcome::Entries { entries, cursor })
+            }
+            other => unreachable!("{other:?} is not for the class to read"),
+        });
         ran.map(|(outcome, _)| outcome).map_err(failure::refused)
     }
 
@@ -224,7 +213,7 @@ impl Active {
             return Ok(self.read(Outcome::Put));
         }
         let cause = Cause { subject: caller.subject.clone(), method: "alarm".into(), time: now };
-        let ring = || self.run(caller, now, |start| Turn::for_alarm(start), |class, turn| class.alarm(turn));
+        let ring = || self.run(caller, now, Occasion::Alarm, Class::alarm);
         let rung = catch_unwind(AssertUnwindSafe(ring));
         let why = match rung {
             Ok(Ok(((), effects))) => {
@@ -237,14 +226,11 @@ impl Active {
         };
         self.parts.metrics.alarms_failed.inc();
         let commit = Commit::of_failed_alarm(self.address.clone(), &self.meta, cause, rand::random());
-        match commit.meta.alarm {
-            Some(next) => {
-                tracing::warn!(address = %self.address, why, next = %next.at, attempts = next.attempts, "an alarm failed")
-            }
-            None => {
-                self.parts.metrics.alarms_abandoned.inc();
-                tracing::error!(address = %self.address, why, "an alarm failed for the last time; it is kept as failed");
-            }
+        if let Some(next) = commit.meta.alarm {
+            tracing::warn!(address = %self.address, why, next = %next.at, attempts = next.attempts, "an alarm failed");
+        } else {
+            self.parts.metrics.alarms_abandoned.inc();
+            tracing::error!(address = %self.address, why, "an alarm failed for the last time; it is kept as failed");
         }
         self.commit(commit, Outcome::Put, None, now)
     }
@@ -270,10 +256,10 @@ impl Active {
         &mut self,
         caller: &Caller,
         now: Timestamp,
-        begin: impl for<'a> FnOnce(Start<'a>) -> Turn<'a>,
+        occasion: Occasion,
         event: impl FnOnce(&dyn Class, &mut Turn<'_>) -> Result<T, Refusal>,
     ) -> Result<(T, Effects), Refusal> {
-        let mut turn = begin(Start {
+        let start = Start {
             address: &self.address,
             caller,
             now,
@@ -281,7 +267,11 @@ impl Active {
             meta: &self.meta,
             storage: &self.keys,
             decoded: self.decoded.take(),
-        });
+        };
+        let mut turn = match occasion {
+            Occasion::Request => Turn::new(start),
+            Occasion::Alarm => Turn::for_alarm(start),
+        };
         match event(&*self.class, &mut turn) {
             Ok(value) => {
                 let mut effects = turn.finish();
