@@ -26,7 +26,9 @@ const CLIENTS_MAX: u32 = 20_000;
 /// Most objects: their request lines are made beforehand.
 const OBJECTS_MAX: u32 = 1_000_000;
 
-/// Measure a server: every client sends its next request when it has its last answer.
+/// Measure a server with a closed loop of clients
+///
+/// Every client sends its next request when it has the answer to its last.
 ///
 ///   stead bench increment --clients 64 --objects 1000 --seconds 5
 ///   stead bench read --clients 64 --objects 1000 -o json

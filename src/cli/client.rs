@@ -153,6 +153,7 @@ pub(super) fn refused(answer: &Answer) -> Failure {
     let message = match (field("code"), field("detail").or_else(|| field("title"))) {
         (Some(code), Some(detail)) => format!("{detail} ({code}){}", advice(field("retry"))),
         (Some(code), None) => format!("{code}{}", advice(field("retry"))),
+        _ if answer.body.is_null() => format!("the server answered {} and nothing else", answer.status),
         _ => format!("the server answered {}: {}", answer.status, super::output::plain(&answer.body)),
     };
     Failure::new(kind, message)

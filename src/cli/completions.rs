@@ -7,7 +7,7 @@ use super::Line;
 use super::failure::Failure;
 use super::output::print;
 
-/// Print the completions of a shell, to be sourced:
+/// Print the completions of a shell
 ///
 ///   stead completions bash > /etc/bash_completion.d/stead
 #[derive(Debug, Args)]

@@ -16,7 +16,9 @@ use super::client::Client;
 use super::failure::{Failure, Kind};
 use super::output::Output;
 
-/// Look for what is wrong, and say what to do. It changes nothing.
+/// Look for what is wrong, and say what to do
+///
+/// It changes nothing.
 ///
 ///   stead doctor
 ///   stead doctor --offline /var/lib/stead     # of a node that does not start

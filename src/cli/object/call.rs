@@ -9,7 +9,7 @@ use super::super::failure::Failure;
 use super::super::output::{Output, compact};
 use super::Address;
 
-/// Call a method; its result is shown.
+/// Call a method and show its result
 ///
 ///   stead object call counter/visits increment
 ///   stead object call counter/visits increment by=5

@@ -10,7 +10,9 @@ use super::super::failure::Failure;
 use super::super::output::Output;
 use super::Address;
 
-/// Delete an object with its state, alarm and history; or one of its keys. It asks first.
+/// Delete an object, or one of its keys
+///
+/// With the object go its state, alarm and history. It asks first.
 ///
 ///   stead object delete counter/visits --yes
 #[derive(Debug, Args)]

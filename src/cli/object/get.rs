@@ -8,7 +8,7 @@ use super::super::failure::Failure;
 use super::super::output::{Output, pairs, plain};
 use super::Address;
 
-/// Show an object, or one of its keys.
+/// Show an object, or one of its keys
 ///
 ///   stead object get counter/visits
 ///   stead object get counter/visits value

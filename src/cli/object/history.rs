@@ -8,7 +8,9 @@ use super::super::failure::Failure;
 use super::super::output::{Format, Output, note, plain, table};
 use super::Address;
 
-/// Show the changes of an object, oldest first, as far back as they are kept.
+/// Show the last changes of an object
+///
+/// Oldest first, as far back as they are kept.
 ///
 ///   stead object history counter/visits --since 10
 #[derive(Debug, Args)]

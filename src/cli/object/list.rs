@@ -10,7 +10,7 @@ use super::super::output::{Output, note, plain, table};
 /// Most rows a server gives in one page.
 const PAGE_MAX: usize = 1_000;
 
-/// List the objects of a class, in the order of their names.
+/// List the objects of a class, in the order of their names
 ///
 ///   stead object list counter --prefix 2026- --limit 20
 #[derive(Debug, Args)]

@@ -9,7 +9,9 @@ use super::super::failure::Failure;
 use super::super::output::{Output, plain};
 use super::Address;
 
-/// Put one key, or initialise an object with several. The value is JSON, the keys are a JSON object.
+/// Put one key, or initialise an object with several
+///
+/// A value is JSON; several keys are one JSON object.
 ///
 ///   stead object put object/cart note '"for two"'
 ///   stead object put object/cart '{"items":[],"open":true}'

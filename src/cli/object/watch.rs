@@ -27,8 +27,10 @@ const FAILURES_MAX: u32 = 30;
 /// What being turned away by a crowd counts for, in failures: as many as make the longest pause.
 const CROWDED_FAILURES: u32 = 6;
 
-/// Follow an object: its state, then every change as it becomes durable, until Ctrl-C. When the
-/// connection breaks it comes back and misses nothing.
+/// Follow an object: its state, then every change
+///
+/// Changes are shown as they become durable, until Ctrl-C. When the connection breaks it comes back
+/// and misses nothing.
 ///
 ///   stead object watch counter/visits
 ///   stead object watch counter/visits --since 10 --count 5 -o json
