@@ -71,11 +71,13 @@ async fn a_damaged_record_is_never_dropped_in_silence() {
     let end = bytes.iter().rposition(|byte| *byte != 0).expect("the log is not empty");
     bytes[end / 2] ^= 0x40;
     std::fs::write(&log, bytes).expect("a log can be written");
-    if node.try_start().is_err() {
+    if node.try_listen().is_err() {
         return;
     }
     let answer = node.get("/v1/objects/counter/damaged").await;
     if answer.status == 503 {
+        assert!(answer.text().contains("damaged"), "it should say why: {}", answer.text());
+        assert_eq!(node.get("/health").await.status, 503, "a node with a damaged shard calls itself healthy");
         return;
     }
     assert_eq!(answer.version(), 200, "acknowledged changes are gone and nobody said so: {}", answer.text());

@@ -81,16 +81,28 @@ impl Node {
         }
     }
 
-    /// Starts the stopped node on the same data; gives its log where it ends instead of serving.
+    /// Starts the stopped node on the same data; gives its log where it does not become ready.
     pub(crate) fn try_start(&mut self) -> Result<(), String> {
+        let deadline = Instant::now() + PATIENCE;
+        self.try_listen()?;
+        let running = self.running.as_mut().expect("it listens");
+        if wait_ready(running.address, &mut running.child, deadline) {
+            return Ok(());
+        }
+        let log = running.log.text();
+        self.kill9();
+        Err(log)
+    }
+
+    /// Starts the stopped node on the same data; gives its log where it ends before it listens. It may
+    /// be listening and have reasons not to be ready.
+    pub(crate) fn try_listen(&mut self) -> Result<(), String> {
         assert!(self.running.is_none(), "the node runs already");
         let mut child = self.command().spawn().expect("the server's binary can be started");
         let log = Arc::new(Log::default());
         log.follow(child.stdout.take().expect("its output is piped"));
         log.follow(child.stderr.take().expect("its errors are piped"));
-        let deadline = Instant::now() + PATIENCE;
-        let ready = log.address(deadline).filter(|address| wait_ready(*address, &mut child, deadline));
-        let Some(address) = ready else {
+        let Some(address) = log.address(Instant::now() + PATIENCE) else {
             let _ = child.kill();
             let _ = child.wait();
             return Err(log.text());
