@@ -2,19 +2,27 @@
 
 use std::path::Path;
 
+use stead_cluster::Shard;
+
 use super::Runtime;
 
 /// Memory the machine should have left, in bytes: below it the kernel may end the process any moment.
 const MEMORY_LEFT_MIN_BYTES: u64 = 64 * 1024 * 1024;
 
 impl Runtime {
-    /// Whether the disk takes what is written.
+    /// Whether the disk takes what is written, and gives back what was.
     ///
     /// # Errors
     ///
     /// What is wrong with it, in a sentence.
     pub fn storage(&self) -> Result<(), String> {
-        self.inner().cluster.storage_health()
+        let cluster = &self.inner().cluster;
+        cluster.storage_health()?;
+        let stopped = |shard: &Shard| Some((shard.id(), shard.lead().err()?.stopped?));
+        match cluster.shards().iter().find_map(stopped) {
+            Some((shard, reason)) => Err(format!("shard {} has stopped on this node: {reason}", shard.0)),
+            None => Ok(()),
+        }
     }
 
     /// Whether every shard has a leader that answers.

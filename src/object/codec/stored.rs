@@ -43,7 +43,7 @@ pub fn decode_stored(bytes: &[u8]) -> Result<Stored, CodecError> {
     }
 }
 
-/// The bytes of a history entry: an encoding byte and the JSON text of [`super::Update::to_history_text`].
+/// The bytes of a history entry: an encoding byte and the JSON text of [`crate::object::Update::to_history_text`].
 #[must_use]
 pub fn encode_history(text: &str) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(text.len() + 1);
