@@ -112,7 +112,7 @@ impl ShardLayout {
         self.shards
     }
 
-    fn first_slot(&self, shard: u16) -> u16 {
+    fn first_slot(self, shard: u16) -> u16 {
         let first = (u32::from(shard) * u32::from(SLOTS)).div_ceil(u32::from(self.shards));
         u16::try_from(first).expect("a shard is at most the count, so its first slot is at most SLOTS")
     }

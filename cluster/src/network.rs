@@ -217,11 +217,11 @@ impl RaftNetworkV2<TypeConfig> for Link {
         self.0.append_one(request, option.hard_ttl()).await.map_err(|error| unreachable(&error))
     }
 
-    fn stream_append<'a, S>(
-        &'a mut self,
+    fn stream_append<S>(
+        &mut self,
         input: S,
         option: RPCOption,
-    ) -> BoxFuture<'a, Result<AppendStream<'a>, RPCError<TypeConfig>>>
+    ) -> BoxFuture<'_, Result<AppendStream<'_>, RPCError<TypeConfig>>>
     where
         S: Stream<Item = AppendRequest> + Send + Unpin + 'static,
     {

@@ -210,7 +210,7 @@ fn applied_of(replica: &Replica) -> crate::storage::codec::Applied {
 /// The snapshot as a peer gets it: chunk by chunk, with an empty one at the end.
 fn over_a_wire(mut snapshot: ShardSnapshot) -> ShardSnapshot {
     let (sender, received) = ShardSnapshot::from_peer();
-    tokio::task::spawn(async move {
+    tokio_util::task::TaskTracker::new().spawn(async move {
         while let Some(chunk) = snapshot.next().await.expect("it can be read") {
             sender.send(Ok(chunk)).await.expect("somebody receives");
         }

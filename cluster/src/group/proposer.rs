@@ -190,7 +190,9 @@ impl Proposer {
     fn refuse(&self, proposals: VecDeque<Proposal>, why: &Why) {
         self.metrics.commands_waiting.subtract(proposals.len());
         self.metrics.commands_refused.add(proposals.len() as u64);
-        proposals.into_iter().for_each(|proposal| (proposal.done)(Verdict::NotProposed(why.clone())));
+        for proposal in proposals {
+            (proposal.done)(Verdict::NotProposed(why.clone()));
+        }
     }
 }
 
@@ -215,7 +217,9 @@ impl Finish for Proposer {
             Outcome::Refused => self.metrics.commands_refused.add(callers.len() as u64),
             Outcome::Unknown => self.metrics.commands_unknown.add(callers.len() as u64),
         }
-        callers.into_iter().for_each(|done| done(outcome.verdict()));
+        for done in callers {
+            done(outcome.verdict());
+        }
         self.refuse(refused, &Why::NotLeading);
         self.send_waiting();
     }

@@ -41,7 +41,7 @@ const FOUNDER: NodeId = NodeId(1);
 /// Largest change of the cluster's map, in bytes.
 const MAP_ENTRY_BYTES_MAX: usize = 1024 * 1024;
 /// How long sending a snapshot to a peer may take.
-const SNAPSHOT_TIMEOUT: Duration = Duration::from_secs(600);
+const SNAPSHOT_TIMEOUT: Duration = Duration::from_mins(10);
 
 /// What all groups of a node are made from.
 struct Parts {

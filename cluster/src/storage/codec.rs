@@ -190,7 +190,9 @@ fn encode_members(membership: &Membership, out: &mut Vec<u8>) {
     push_count(configs.len(), out);
     for config in configs {
         push_count(config.len(), out);
-        config.iter().for_each(|node| out.extend_from_slice(&node.0.to_be_bytes()));
+        for node in config {
+            out.extend_from_slice(&node.0.to_be_bytes());
+        }
     }
     push_count(membership.nodes().count(), out);
     for (node, peer) in membership.nodes() {

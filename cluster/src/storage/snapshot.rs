@@ -112,7 +112,9 @@ impl Own {
 fn open_rows(pinned: &Pinned, column: Column, group: GroupId, incarnation: Incarnation) -> Rows {
     let (from, to) = (keys::prefix(group, incarnation), keys::prefix(group, incarnation + 1));
     let mut rows = pinned.rows(column, &from, &to);
-    rows.with(|rows| rows.seek_to_first());
+    rows.with(|rows| {
+        rows.seek_to_first();
+    });
     rows
 }
 

@@ -195,7 +195,9 @@ impl Thread {
         if let Err(WriteFailed(reason)) = &result {
             self.health.fail(reason.clone());
         }
-        confirms.into_iter().for_each(|confirm| confirm.tell(&result));
+        for confirm in confirms {
+            confirm.tell(&result);
+        }
     }
 
     fn stage(
@@ -214,7 +216,9 @@ impl Thread {
                 if flush {
                     *kind = WriteKind::Synced;
                 }
-                rows.iter().for_each(|row| stage_row(&self.rocks, row, batch));
+                for row in &rows {
+                    stage_row(&self.rocks, row, batch);
+                }
             }
             Change::End => self.has_ended = true,
         }
