@@ -2,8 +2,8 @@
 //!
 //! ```sh
 //! cargo run --release --example reminder
-//! curl -X POST http://127.0.0.1:8080/v1/objects/reminder/tea/methods/remind \
-//!      -d '{"text":"the tea is ready","after_ms":3000}'
+//! curl http://127.0.0.1:8080/v1/objects/reminder/tea/methods/remind \
+//!      --json '{"text":"the tea is ready","after_ms":3000}'
 //! curl http://127.0.0.1:8080/v1/objects/reminder/tea
 //! ```
 //!
