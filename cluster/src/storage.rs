@@ -5,10 +5,12 @@
 //!   stays failed. `progress`: how far it has come.
 //! - `log`: a group's log as openraft uses it, behind the small trait `LogDisk`.
 //! - `state`, `reader`: a replica's applied data. `snapshot`: its copy for another replica.
-//! - `witness`: a second record of how far the log was on disk, which notices what recovery drops.
+//! - `witness`: a second record of how far the log was on disk, which notices what recovery drops;
+//!   `evidence` keeps it.
 
 pub(crate) mod codec;
 pub(crate) mod database;
+pub(crate) mod evidence;
 pub(crate) mod health;
 pub(crate) mod keys;
 pub(crate) mod log;

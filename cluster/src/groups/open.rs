@@ -26,11 +26,12 @@ use crate::options::Options;
 use crate::raft::Peer;
 use crate::storage::codec::{self, Identity};
 use crate::storage::database::Database;
+use crate::storage::evidence::Evidence;
 use crate::storage::health::Health;
 use crate::storage::keys::{self, Column, GroupId};
 use crate::storage::log::{CacheBounds, GroupLog, LogDisk, Recovered, RocksLog};
 use crate::storage::state::StateStore;
-use crate::storage::witness::{Note, Witness, vote_note};
+use crate::storage::witness::{self, Note, Witness, vote_note};
 use crate::storage::writer::{Change, Row, Writer};
 use crate::storage::{ReadError, Reader};
 
@@ -65,11 +66,16 @@ pub(super) async fn open(
     options.check().map_err(OpenError::Options)?;
     let layout = ShardLayout::new(options.shards);
     std::fs::create_dir_all(&options.data_dir).map_err(|error| OpenError::Storage(error.to_string()))?;
+    let groups: Vec<GroupId> = (0..layout.count()).map(GroupId).chain([GroupId::META]).collect();
+    let witness = open_witness(&options, groups.len())?;
+    let evidence = if witness.was_shut_down() {
+        Evidence::none()
+    } else {
+        let copied = Evidence::copy(&options.data_dir, &options.data_dir.join(DATABASE));
+        copied.map_err(|error| OpenError::Storage(error.to_string()))?
+    };
     let database = open_database(&options)?;
     let identity = identify(&database, &options)?;
-    let groups: Vec<GroupId> = (0..layout.count()).map(GroupId).chain([GroupId::META]).collect();
-    let witness = Witness::open(&options.data_dir, groups.len());
-    let witness = witness.map_err(|error| OpenError::Storage(error.to_string()))?;
     let notes: BTreeMap<GroupId, Note> = groups.iter().map(|group| (*group, witness.note(*group))).collect();
 
     let (health, metrics) = (Arc::new(Health::default()), Arc::new(ClusterMetrics::default()));
@@ -95,6 +101,11 @@ pub(super) async fn open(
         };
         shards.push(open_group(&parts, group, notes.get(&group).copied().unwrap_or_default(), machine).await);
     }
+    if shards.iter().all(|shard| shard.group().raft.is_some()) {
+        evidence.discard();
+    } else {
+        evidence.keep();
+    }
     let meta = shards.pop().expect("the meta group is the last");
     if let Ok(stored) = ClusterMap::load(&Reader::live(meta.group().store.clone())) {
         map_sender.send_replace(Arc::new(stored));
@@ -102,6 +113,13 @@ pub(super) async fn open(
     let cluster = start(&parts, layout, shards, meta, map, writer_end).await;
     register(&parts, &cluster, clock).await?;
     Ok(cluster)
+}
+
+fn open_witness(options: &Options, groups: usize) -> Result<Witness, OpenError> {
+    Witness::open(&options.data_dir, groups).map_err(|error| match error {
+        witness::Error::Locked => OpenError::Locked(display(&options.data_dir)),
+        witness::Error::Io(error) => OpenError::Storage(error.to_string()),
+    })
 }
 
 fn open_database(options: &Options) -> Result<Arc<Database>, OpenError> {

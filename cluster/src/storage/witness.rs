@@ -10,10 +10,13 @@
 //! killed process loses nothing of it, a power cut at most the notes of the last seconds. Where a log gets
 //! shorter on purpose, the shorter note is flushed first.
 //!
-//! Two slots are written in turn, each with a checksum, so that a torn note leaves the one before it.
+//! Two slots are written in turn, each with a checksum, so that a torn note leaves the one before it. The last
+//! note of a shutdown says that it was one.
+//!
+//! The file is also what a process locks first of a data directory, before it touches anything else in it.
 
 use std::collections::BTreeMap;
-use std::fs::{File, OpenOptions};
+use std::fs::{File, OpenOptions, TryLockError};
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
@@ -53,42 +56,81 @@ pub(crate) fn vote_note(vote: &Vote) -> (u64, u64, bool) {
 pub(crate) struct Witness {
     file: File,
     slot_bytes: usize,
-    number: u64,
-    notes: BTreeMap<GroupId, Note>,
+    said: Said,
     buffer: Vec<u8>,
 }
 
+/// What a slot says.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+struct Said {
+    /// Which note it is, from 1.
+    number: u64,
+    /// Whether nothing was written after it.
+    was_shut_down: bool,
+    notes: BTreeMap<GroupId, Note>,
+}
+
+/// Why the witness can not be opened.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Error {
+    #[error("another process has it open")]
+    Locked,
+    #[error(transparent)]
+    Io(#[from] io::Error),
+}
+
 impl Witness {
-    /// Opens the file or makes it, with room for this many groups.
-    pub(crate) fn open(directory: &Path, groups: usize) -> io::Result<Self> {
+    /// Opens the file or makes it, with room for this many groups, and locks it for as long as it is open.
+    pub(crate) fn open(directory: &Path, groups: usize) -> Result<Self, Error> {
         let path = directory.join(FILE);
         let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Err(Error::Locked),
+            Err(TryLockError::Error(error)) => return Err(error.into()),
+        }
         let bytes = HEADER_BYTES + groups * NOTE_BYTES + CHECKSUM_BYTES;
         let slot_bytes = bytes.next_multiple_of(PAGE_BYTES);
         file.set_len(2 * slot_bytes as u64)?;
-        let newest =
-            [0, 1].into_iter().filter_map(|slot| read_slot(&file, slot, slot_bytes)).max_by_key(|(n, _)| *n);
-        let (number, notes) = newest.unwrap_or_default();
-        Ok(Self { file, slot_bytes, number, notes, buffer: Vec::new() })
+        let slots = [0, 1].into_iter().filter_map(|slot| read_slot(&file, slot, slot_bytes));
+        let said = slots.max_by_key(|said| said.number).unwrap_or_default();
+        Ok(Self { file, slot_bytes, said, buffer: Vec::new() })
+    }
+
+    /// Whether the last process that wrote here ended with a shutdown; or none ever wrote.
+    pub(crate) fn was_shut_down(&self) -> bool {
+        self.said.was_shut_down || self.said.number == 0
     }
 
     /// What is noted of a group.
     pub(crate) fn note(&self, group: GroupId) -> Note {
-        self.notes.get(&group).copied().unwrap_or_default()
+        self.said.notes.get(&group).copied().unwrap_or_default()
     }
 
     /// Changes what is noted of a group, for [`Self::write`] to store.
     pub(crate) fn change(&mut self, group: GroupId) -> &mut Note {
-        self.notes.entry(group).or_default()
+        self.said.notes.entry(group).or_default()
     }
 
     /// Stores the notes, without a flush.
     pub(crate) fn write(&mut self) -> io::Result<()> {
-        self.number += 1;
+        self.said.was_shut_down = false;
+        self.write_said()
+    }
+
+    fn write_said(&mut self) -> io::Result<()> {
+        self.said.number += 1;
         self.buffer.clear();
-        encode(self.number, &self.notes, &mut self.buffer);
-        let slot = self.number % 2;
+        encode(&self.said, &mut self.buffer);
+        let slot = self.said.number % 2;
         self.file.write_all_at(&self.buffer, slot * self.slot_bytes as u64)
+    }
+
+    /// Stores the last notes of a shutdown, flushed.
+    pub(crate) fn write_last(&mut self) -> io::Result<()> {
+        self.said.was_shut_down = true;
+        self.write_said()?;
+        self.file.sync_data()
     }
 
     /// Stores the notes in both slots, flushed.
@@ -99,13 +141,14 @@ impl Witness {
     }
 }
 
-fn encode(number: u64, notes: &BTreeMap<GroupId, Note>, out: &mut Vec<u8>) {
+fn encode(said: &Said, out: &mut Vec<u8>) {
     out.extend_from_slice(&MAGIC);
-    out.extend_from_slice(&number.to_be_bytes());
-    out.push(0);
-    let count = u16::try_from(notes.len()).expect("a node has at most SHARDS_MAX groups and the meta group");
+    out.extend_from_slice(&said.number.to_be_bytes());
+    out.push(u8::from(said.was_shut_down));
+    let count =
+        u16::try_from(said.notes.len()).expect("a node has at most SHARDS_MAX groups and the meta group");
     out.extend_from_slice(&count.to_be_bytes());
-    for (group, note) in notes {
+    for (group, note) in &said.notes {
         out.extend_from_slice(&group.0.to_be_bytes());
         out.extend_from_slice(&note.next_index.to_be_bytes());
         out.extend_from_slice(&note.vote.0.to_be_bytes());
@@ -116,15 +159,15 @@ fn encode(number: u64, notes: &BTreeMap<GroupId, Note>, out: &mut Vec<u8>) {
     out.extend_from_slice(&sum.to_be_bytes());
 }
 
-fn read_slot(file: &File, slot: u64, slot_bytes: usize) -> Option<(u64, BTreeMap<GroupId, Note>)> {
+fn read_slot(file: &File, slot: u64, slot_bytes: usize) -> Option<Said> {
     let mut bytes = vec![0; slot_bytes];
     file.read_exact_at(&mut bytes, slot * slot_bytes as u64).ok()?;
     decode(&bytes)
 }
 
-fn decode(bytes: &[u8]) -> Option<(u64, BTreeMap<GroupId, Note>)> {
+fn decode(bytes: &[u8]) -> Option<Said> {
     let (number, rest) = bytes.strip_prefix(&MAGIC)?.split_first_chunk::<8>()?;
-    let (_, rest) = rest.split_first()?;
+    let (was_shut_down, rest) = rest.split_first()?;
     let (count, rest) = rest.split_first_chunk::<2>()?;
     let count = usize::from(u16::from_be_bytes(*count));
     let (sum, _) = rest.get(count * NOTE_BYTES..)?.split_first_chunk::<CHECKSUM_BYTES>()?;
@@ -132,7 +175,7 @@ fn decode(bytes: &[u8]) -> Option<(u64, BTreeMap<GroupId, Note>)> {
         return None;
     }
     let notes = rest.chunks_exact(NOTE_BYTES).take(count).filter_map(decode_note).collect();
-    Some((u64::from_be_bytes(*number), notes))
+    Some(Said { number: u64::from_be_bytes(*number), was_shut_down: *was_shut_down == 1, notes })
 }
 
 fn decode_note(bytes: &[u8]) -> Option<(GroupId, Note)> {
@@ -158,17 +201,18 @@ mod tests {
     use expect_test::expect;
     use proptest::prelude::*;
 
-    use super::{FILE, Note, Witness, decode, encode};
+    use super::{FILE, Note, Said, Witness, decode, encode};
     use crate::storage::keys::GroupId;
 
     #[test]
     fn notes_are_frozen() {
         let notes = BTreeMap::from([(GroupId(1), Note { next_index: 258, vote: (3, 1, true) })]);
         let mut bytes = Vec::new();
-        encode(7, &notes, &mut bytes);
+        let said = Said { number: 7, was_shut_down: false, notes };
+        encode(&said, &mut bytes);
         let hex: Vec<String> = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
         expect!["73 74 65 61 64 77 74 31 00 00 00 00 00 00 00 07 00 00 01 00 01 00 00 00 00 00 00 01 02 00 00 00 00 00 00 00 03 00 00 00 00 00 00 00 01 01 38 d0 ef dc c3 8a d6 4f"].assert_eq(&hex.join(" "));
-        assert_eq!(decode(&bytes), Some((7, notes)));
+        assert_eq!(decode(&bytes), Some(said));
     }
 
     #[test]
@@ -180,12 +224,19 @@ mod tests {
             witness.change(GroupId(0)).next_index = next_index;
             witness.write().expect("it is written");
         }
+        assert!(matches!(Witness::open(directory.path(), 2), Err(super::Error::Locked)));
+        drop(witness);
         assert_eq!(open().note(GroupId(0)).next_index, 6);
+        assert!(!open().was_shut_down());
         let path = directory.path().join(FILE);
         let mut bytes = std::fs::read(&path).expect("the file is there");
         bytes[30] ^= 1; // slot 0 has the even, newer number
         std::fs::write(&path, bytes).expect("it is written");
-        assert_eq!(open().note(GroupId(0)).next_index, 5);
+        let mut witness = open();
+        assert_eq!(witness.note(GroupId(0)).next_index, 5);
+        witness.write_last().expect("it is written");
+        drop(witness);
+        assert!(open().was_shut_down());
     }
 
     proptest! {

@@ -172,7 +172,7 @@ impl Thread {
             }
         }
         if self.health.failure().is_none()
-            && let Err(error) = self.witness.write_flushed()
+            && let Err(error) = self.witness.write_last()
         {
             tracing::warn!(%error, "the witness could not be flushed at shutdown");
         }
