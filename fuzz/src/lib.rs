@@ -1,4 +1,4 @@
-//! The pure core, taken by path: what the fuzz targets feed with bytes.
+//! The pure core and the pure part of the HTTP surface, taken by path: what the fuzz targets feed with bytes.
 
 // The core's own tests and lints run in its own crate.
 #![allow(dead_code, unused_imports, reason = "the targets use a part of the core")]
@@ -13,6 +13,68 @@ mod stead {
 }
 
 pub use stead::{caller, class, error, limits, object};
+
+/// What HTTP requests are parsed with, before anything of the network.
+#[path = "../../src/api"]
+pub mod api {
+    mod headers;
+    mod origin;
+    mod path;
+    mod query;
+
+    use http::{HeaderMap, HeaderValue};
+
+    /// Parses a path and a query as a request's.
+    pub fn target(path: &str, query: &str) {
+        let decoded = path::decode(path);
+        if let Ok(decoded) = &decoded {
+            assert!(decoded.len() <= path.len(), "decoding makes nothing longer");
+            assert!(path.contains('%') || decoded == path, "what has no escape is as it was");
+        }
+        if let Some(route) = path::Compatible::parse(path) {
+            assert!(route.allow().split(", ").all(|verb| route.takes(verb)));
+        }
+        if let Ok(query) = query::Query::parse(Some(query)) {
+            if let Ok(page) = query.page() {
+                assert!((1..=crate::limits::PAGE_MAX).contains(&page.limit));
+            }
+            drop(query.since());
+        }
+    }
+
+    /// Parses the headers that mean something.
+    pub fn headers(host: &str, origin: &str, value: &[u8]) {
+        let admission =
+            origin::Admission::new(None, Some("https://stead.example"), &[], &["https://app.example".into()]);
+        if admission.admits_host(host) {
+            let names = ["localhost", "stead.example"];
+            let lower = host.to_ascii_lowercase();
+            let literal = lower.starts_with('[')
+                || lower.bytes().all(|byte| byte.is_ascii_digit() || b".:".contains(&byte));
+            assert!(literal || names.iter().any(|name| lower.contains(name)), "{host} is a stranger");
+        }
+        let _ = admission.relation(origin, "http", host);
+        let Ok(value) = HeaderValue::from_bytes(value) else { return };
+        for name in
+            ["if-match", "idempotency-key", "x-request-id", "x-request-timeout", "content-type", "accept"]
+        {
+            let headers: HeaderMap =
+                [(http::HeaderName::from_static(name), value.clone())].into_iter().collect();
+            let longest = std::time::Duration::from_secs(10);
+            drop((
+                headers::if_match(&headers),
+                headers::idempotency_key(&headers),
+                headers::json_content(&headers),
+            ));
+            assert!(
+                headers::deadline_in(&headers, longest).is_ok_and(|within| within <= longest)
+                    || name == "x-request-timeout"
+            );
+            assert!(headers::request_id(&headers).is_none_or(|id| (1..=128).contains(&id.len())));
+            headers::accepts(&headers, "text/event-stream");
+        }
+    }
+}
 
 /// Cuts bytes into pieces, each with two bytes of length before it; the last may be shorter.
 pub fn pieces(bytes: &[u8]) -> Vec<&[u8]> {

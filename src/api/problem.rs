@@ -99,7 +99,7 @@ mod tests {
     fn a_problem_has_exactly_its_fields() {
         let error = Error::new(Code::Overloaded, "come back");
         let text = serde_json::to_string(&Problem::of(&error)).expect("it has a form in JSON");
-        expect_test::expect![[r##"{"type":"/#overloaded","title":"The object or node has too much to do","status":429,"detail":"come back","code":"overloaded","retry":"safe"}"##]]
+        expect_test::expect![[r#"{"type":"/#overloaded","title":"The object or node has too much to do","status":429,"detail":"come back","code":"overloaded","retry":"safe"}"#]]
             .assert_eq(&text);
         let response = error.into_response();
         assert_eq!(response.headers().get(RETRY_AFTER), Some(&HeaderValue::from_static("1")));

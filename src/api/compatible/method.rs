@@ -82,7 +82,7 @@ mod tests {
     #[test]
     fn results_stand_beside_success() {
         let check = |result: serde_json::Value, expected| {
-            assert_eq!(result_text(&Value::from_json(result)), expected)
+            assert_eq!(result_text(&Value::from_json(result)), expected);
         };
         check(
             json!({"key": "a", "value": 1}),

@@ -13,11 +13,14 @@ use super::{Dialect, Opened, Reaction};
 use crate::api::{ApiState, Place};
 use crate::caller::Caller;
 use crate::error::{Code, Error};
+use crate::limits::BODY_MAX_BYTES;
 use crate::live::{Event, Subscription};
 use crate::object::{ObjectAddress, Version};
 
 /// Calls of one socket asked at once; more wait unread in the connection.
 const CALLS_MAX: usize = 64;
+/// Sizes of the frames that those calls came in, in bytes; one more may come on top.
+const ASKED_MAX_BYTES: usize = BODY_MAX_BYTES;
 /// What one burst writes before the connection is looked at again, in bytes.
 const BURST_BYTES: usize = 64 * 1024;
 /// Pings without a sign of life after which a socket is closed.
@@ -69,6 +72,8 @@ struct Answered {
     /// The version whose update the client sees first.
     after: Version,
     frame: Bytes,
+    /// The size of the frame that asked for it, in bytes.
+    asked_bytes: usize,
 }
 
 /// How a session ends.
@@ -90,6 +95,10 @@ struct Session {
     calls: FuturesOrdered<BoxFuture<'static, Answered>>,
     /// The next answer, held until the client has seen its update.
     parked: Option<Answered>,
+    /// The sizes of the frames that the calls under way came in, in bytes.
+    asked_bytes: usize,
+    /// What was said at once since everything was written, in bytes.
+    said_bytes: usize,
     pings: Interval,
     missed: u32,
     /// The server stops: nothing more is read, what was asked is answered.
@@ -119,6 +128,8 @@ impl Session {
             subscription,
             calls,
             parked: None,
+            asked_bytes: 0,
+            said_bytes: 0,
             pings,
             missed: 0,
             leaving: false,
@@ -149,7 +160,11 @@ impl Session {
         if self.leaving && clear && self.calls.is_empty() && self.parked.is_none() {
             return Some(End::Closed(CloseCode::GoingAway, self.subscription.version().to_string()));
         }
-        let reading = self.calls.len() < CALLS_MAX && !self.leaving;
+        // A client that asks and does not read its answers is not heard for as long.
+        let room = self.calls.len() < CALLS_MAX
+            && self.asked_bytes < ASKED_MAX_BYTES
+            && self.said_bytes < BURST_BYTES;
+        let reading = room && !self.leaving;
         let waits = self.parked.is_some();
         tokio::select! {
             biased;
@@ -167,10 +182,16 @@ impl Session {
         if self.missed >= MISSED_MAX {
             return Some(End::Silent);
         }
+        // A client that still takes in a large frame is there, and a ping would come behind it anyway.
+        let moved = self.wire.take_moved();
         if self.wire.is_clear() {
             self.wire.ping();
+            self.missed += 1;
+        } else if moved {
+            self.missed = 0;
+        } else {
+            self.missed += 1;
         }
-        self.missed += 1;
         None
     }
 
@@ -181,7 +202,8 @@ impl Session {
         match arrival {
             Arrival::Text(text) => self.received(text.as_bytes()),
             Arrival::Binary(bytes) => self.received(&bytes),
-            Arrival::Alive | Arrival::Written => {}
+            Arrival::Written => self.said_bytes = 0,
+            Arrival::Alive => {}
             Arrival::Gone => return Some(End::Gone),
             Arrival::Broken(code) => return Some(End::Closed(code, reason_of(code).to_owned())),
         }
@@ -189,11 +211,16 @@ impl Session {
     }
 
     fn received(&mut self, frame: &[u8]) {
+        let asked_bytes = frame.len();
         match self.dialect.receive(frame) {
             None => {}
-            Some(Reaction::Say(frame)) => self.wire.say(frame),
+            Some(Reaction::Say(frame)) => {
+                self.said_bytes += frame.len();
+                self.wire.say(frame);
+            }
             Some(Reaction::SayInTurn(frame)) => {
-                let answered = Answered { after: Version::ZERO, frame };
+                self.asked_bytes += asked_bytes;
+                let answered = Answered { after: Version::ZERO, frame, asked_bytes };
                 self.calls.push_back(std::future::ready(answered).boxed());
             }
             Some(Reaction::Call(request, reply)) => {
@@ -204,8 +231,9 @@ impl Session {
                 let call = async move {
                     let result = runtime.call(&caller, &address, *request).await;
                     let after = result.as_ref().map_or(Version::ZERO, |answer| answer.version);
-                    Answered { after, frame: reply(result) }
+                    Answered { after, frame: reply(result), asked_bytes }
                 };
+                self.asked_bytes += asked_bytes;
                 self.calls.push_back(call.boxed());
             }
         }
@@ -250,6 +278,7 @@ impl Session {
                 self.parked = Some(answered);
                 return;
             }
+            self.asked_bytes -= answered.asked_bytes;
             self.wire.say(answered.frame);
             let room = self.wire.waiting_bytes() < BURST_BYTES;
             next = if room { self.calls.next().now_or_never().flatten() } else { None };

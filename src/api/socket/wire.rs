@@ -80,6 +80,8 @@ pub(super) struct Wire {
     waiting: VecDeque<Message>,
     waiting_bytes: usize,
     unflushed: bool,
+    /// Whether a piece was written since it was last asked.
+    moved: bool,
 }
 
 impl Wire {
@@ -91,7 +93,7 @@ impl Wire {
             .max_frame_size(Some(BODY_MAX_BYTES));
         let stream =
             WebSocketStream::from_raw_socket(TokioIo::new(upgraded), Role::Server, Some(config)).await;
-        Self { stream, waiting: VecDeque::new(), waiting_bytes: 0, unflushed: false }
+        Self { stream, waiting: VecDeque::new(), waiting_bytes: 0, unflushed: false, moved: false }
     }
 
     /// Whether nothing waits to be written.
@@ -102,6 +104,11 @@ impl Wire {
     /// How much waits to be written, in bytes.
     pub(super) fn waiting_bytes(&self) -> usize {
         self.waiting_bytes
+    }
+
+    /// Whether anything was written since this was last asked.
+    pub(super) fn take_moved(&mut self) -> bool {
+        std::mem::take(&mut self.moved)
     }
 
     /// Adds a text, which is UTF-8.
@@ -157,7 +164,7 @@ impl Wire {
         while !self.waiting.is_empty() {
             ready!(self.stream.poll_ready_unpin(context))?;
             let Some(message) = self.waiting.pop_front() else { break };
-            self.unflushed = true;
+            (self.unflushed, self.moved) = (true, true);
             self.stream.start_send_unpin(message)?;
         }
         ready!(self.stream.poll_flush_unpin(context))?;
