@@ -5,10 +5,12 @@
 //! it; `turns` runs the class and makes the commit; the shard replicates it; `machine` applies it on
 //! every replica; `gate` lets out the update, to `streams`, and then the reply, to the caller.
 //!
-//! Beside that way: `passivation` puts idle objects to sleep, `alarms` wakes those whose time has come,
+//! Beside that way: `life` starts and stops it all; `active` is what an object in memory consists of;
+//! `passivation` puts idle objects to sleep, `alarms` wakes those whose time has come,
 //! `lists` gathers over all shards.
 
 mod activation;
+mod active;
 mod alarms;
 mod cursor;
 mod failure;
@@ -16,9 +18,12 @@ mod gate;
 mod handle;
 mod health;
 mod history;
+mod life;
 mod lists;
 mod machine;
+mod parts;
 mod passivation;
+mod presence;
 mod recent;
 mod records;
 mod registry;
@@ -28,6 +33,7 @@ mod storage;
 mod streams;
 #[cfg(test)]
 mod tests;
+mod timers;
 mod turns;
 mod work;
 

@@ -10,32 +10,20 @@ use std::sync::Arc;
 use ractor::{Actor, ActorProcessingErr, ActorRef, ActorRuntime, SupervisionEvent};
 use stead_cluster::{Shard, Space, Term};
 
-use super::alarms::Timers;
+use super::active::Active;
 use super::failure;
 use super::gate::{Gate, Output};
+use super::parts::Parts;
+use super::presence::Presence;
 use super::recent::Recent;
-use super::registry::Presence;
 use super::storage::{Keys, unreadable};
-use super::streams::Streams;
-use super::turns::{Active, Turned};
+use super::turns::Turned;
 use super::work::Work;
 use crate::class::Class;
-use crate::clock::Clock;
 use crate::error::{Code, Error};
 use crate::limits;
 use crate::object::{Meta, ObjectAddress, StorageError, codec, keys};
 use crate::telemetry::Metrics;
-
-/// What all activations of a node share.
-pub(crate) struct Parts {
-    pub(crate) supervisor: ActorRef<()>,
-    pub(crate) streams: Streams,
-    pub(crate) timers: Timers,
-    pub(crate) clock: Arc<Clock>,
-    pub(crate) metrics: Metrics,
-    /// The subject of what the runtime does on its own.
-    pub(crate) own_subject: Arc<str>,
-}
 
 /// Starts an object's activation. It takes calls at once, and turns once it has loaded.
 pub(crate) fn start(

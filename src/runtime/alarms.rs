@@ -11,10 +11,11 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use stead_cluster::{Shard, Space};
-use tokio::sync::{Notify, Semaphore};
+use tokio::sync::Semaphore;
 
 use super::handle::Intent;
 use super::storage::unreadable;
+use super::timers::Timers;
 use super::work::Task;
 use super::{Runtime, failure};
 use crate::caller::Caller;
@@ -31,29 +32,6 @@ struct Timer {
     kind: TimelineKind,
 }
 
-/// The earliest time known that an object is to be woken at.
-#[derive(Default)]
-pub(crate) struct Timers {
-    earliest: Mutex<Option<Timestamp>>,
-    sooner: Notify,
-}
-
-impl Timers {
-    /// A timer was set, and its commit is applied.
-    pub(crate) fn set(&self, at: Timestamp) {
-        let mut earliest = self.earliest.lock();
-        if earliest.is_none_or(|earliest| at < earliest) {
-            *earliest = Some(at);
-            drop(earliest);
-            self.sooner.notify_one();
-        }
-    }
-
-    fn take(&self) -> Option<Timestamp> {
-        self.earliest.lock().take()
-    }
-}
-
 /// Looks for what is due, until the runtime stops.
 pub(super) async fn run(runtime: Runtime) {
     let inner = runtime.inner();
@@ -62,7 +40,7 @@ pub(super) async fn run(runtime: Runtime) {
     loop {
         // What is set from here on is later than what the look below finds, or is not lost.
         timers.take();
-        let now = Timestamp(inner.clock.now_ms());
+        let now = Timestamp(inner.parts.clock.now_ms());
         let mut next = now.plus(limits::TIMER_LOOK_EVERY);
         for shard in inner.cluster.shards() {
             match due(shard, now).await {
@@ -74,7 +52,8 @@ pub(super) async fn run(runtime: Runtime) {
                 Err(error) => drop(failure::unreadable(&error)),
             }
         }
-        let pause = |until: Timestamp| Duration::from_millis(until.since_ms(Timestamp(inner.clock.now_ms())));
+        let pause =
+            |until: Timestamp| Duration::from_millis(until.since_ms(Timestamp(inner.parts.clock.now_ms())));
         tokio::select! {
             () = inner.stopping.cancelled() => return,
             () = tokio::time::sleep(pause(next)) => {}
@@ -87,7 +66,7 @@ pub(super) async fn run(runtime: Runtime) {
 async fn sooner(timers: &Timers, next: Timestamp, pause: impl Fn(Timestamp) -> Duration) {
     loop {
         let set = timers.sooner.notified();
-        let earliest = (*timers.earliest.lock()).filter(|at| *at < next);
+        let earliest = timers.earliest().filter(|at| *at < next);
         match earliest {
             None => set.await,
             Some(at) => tokio::select! {
@@ -145,7 +124,7 @@ impl Bell {
         tasks.spawn(async move {
             if let Err(error) = wake(&runtime, &timer).await {
                 tracing::warn!(address = %timer.address, %error, "a timer could not be given to its object; it is tried again");
-                runtime.inner().parts.timers.set(Timestamp(runtime.inner().clock.now_ms()).plus(limits::TIMER_RETRY_AFTER));
+                runtime.inner().parts.timers.set(Timestamp(runtime.inner().parts.clock.now_ms()).plus(limits::TIMER_RETRY_AFTER));
             }
             under_way.lock().remove(&timer);
             drop(place);

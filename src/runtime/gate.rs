@@ -13,8 +13,8 @@ use parking_lot::Mutex;
 use stead_cluster::{LogIndex, Verdict};
 use tokio::sync::Notify;
 
-use super::activation::Parts;
 use super::failure;
+use super::parts::Parts;
 use super::work::Reply;
 use crate::error::Error;
 use crate::object::{ObjectAddress, Timestamp, Update};

@@ -12,36 +12,31 @@ use tokio::time::timeout_at;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::activation::{self, Parts};
-use super::alarms::{self, Timers};
+use super::activation;
 use super::failure::{self, Failure};
+use super::parts::Parts;
 use super::registry::{Entry, Registry};
-use super::streams::{Stream, Streams};
+use super::streams::Stream;
 use super::work::{Task, Work};
 use super::{Answer, Location, Options, Request};
 use crate::caller::Caller;
 use crate::class::{Access, Class, Classes};
-use crate::clock::Clock;
 use crate::error::{Code, Error};
 use crate::object::{ClassName, ObjectAddress, Tenant};
-use crate::telemetry::Metrics;
 
 /// The objects of this node, and the way to those of others. Cheap to clone.
 #[derive(Clone)]
-pub struct Runtime(Arc<Inner>);
+pub struct Runtime(pub(super) Arc<Inner>);
 
 pub(super) struct Inner {
     pub(super) cluster: Cluster,
     pub(super) classes: Classes,
-    pub(super) registry: Arc<Registry>,
-    pub(super) streams: Streams,
+    pub(super) registry: Registry,
     pub(super) parts: Arc<Parts>,
     pub(super) options: Options,
-    pub(super) metrics: Metrics,
-    pub(super) clock: Arc<Clock>,
     pub(super) tasks: TaskTracker,
     pub(super) stopping: CancellationToken,
-    requests_waiting: AtomicUsize,
+    pub(super) requests_waiting: AtomicUsize,
 }
 
 /// What a caller wants to do, for the one place that decides whether it may.
@@ -54,49 +49,6 @@ pub enum Intent {
 }
 
 impl Runtime {
-    /// Starts the objects of this node: the supervisor, passivation and alarms.
-    ///
-    /// # Errors
-    ///
-    /// When the supervisor cannot be started.
-    pub async fn start(
-        cluster: Cluster,
-        classes: Classes,
-        options: Options,
-        clock: Arc<Clock>,
-        metrics: Metrics,
-    ) -> Result<Self, ractor::SpawnErr> {
-        let streams = Streams::default();
-        let (supervisor, _) =
-            ractor::Actor::spawn(None, activation::Supervisor::new(metrics.clone()), ()).await?;
-        let tasks = TaskTracker::new();
-        let parts = Arc::new(Parts {
-            supervisor,
-            streams: streams.clone(),
-            timers: Timers::default(),
-            clock: clock.clone(),
-            metrics: metrics.clone(),
-            own_subject: "stead".into(),
-        });
-        let registry = Arc::new(Registry::new(options.max_active_objects, metrics.clone()));
-        let runtime = Self(Arc::new(Inner {
-            cluster,
-            classes,
-            registry,
-            streams,
-            parts,
-            options,
-            metrics,
-            clock,
-            tasks,
-            stopping: CancellationToken::new(),
-            requests_waiting: AtomicUsize::new(0),
-        }));
-        runtime.0.tasks.spawn(super::passivation::run(runtime.clone()));
-        runtime.0.tasks.spawn(alarms::run(runtime.clone()));
-        Ok(runtime)
-    }
-
     /// Asks one object, and answers when what the answer rests on is durable.
     ///
     /// # Errors
@@ -110,7 +62,7 @@ impl Runtime {
     ) -> Result<Answer, Error> {
         let answered = self.admit(caller, address, request).await;
         if let Err(error) = &answered {
-            self.0.metrics.refused_with(error.code);
+            self.0.parts.metrics.refused_with(error.code);
         }
         answered
     }
@@ -134,7 +86,7 @@ impl Runtime {
     /// When the caller may not read the object, or there is no such class.
     pub fn stream(&self, caller: &Caller, address: &ObjectAddress) -> Result<Stream, Error> {
         self.authorize(caller, address.tenant(), address.class(), Intent::Read)?;
-        Ok(self.0.streams.open(address))
+        Ok(self.0.parts.streams.open(address))
     }
 
     /// Where an object lives.
@@ -262,15 +214,6 @@ impl Runtime {
 
     pub(super) fn inner(&self) -> &Inner {
         &self.0
-    }
-
-    /// Stops the timers, lets the turns under way finish, and drops the activations.
-    pub async fn stop(&self) {
-        self.0.stopping.cancel();
-        self.0.tasks.close();
-        self.0.tasks.wait().await;
-        self.0.registry.passivate(Duration::ZERO);
-        self.0.parts.supervisor.stop(None);
     }
 }
 

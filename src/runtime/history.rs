@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use stead_cluster::Space;
 
+use super::active::Active;
 use super::storage::unreadable;
-use super::turns::Active;
+
 use super::{Outcome, failure};
 use crate::error::Error;
 use crate::object::history::{HistoryWindow, Resume, can_resume};

@@ -9,8 +9,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use stead_cluster::Space;
 
+use super::active::Active;
 use super::storage::unreadable;
-use super::turns::Active;
+
 use super::{Action, Answer, Outcome, failure};
 use crate::error::{Code, Error};
 use crate::limits;

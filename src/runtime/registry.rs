@@ -6,16 +6,14 @@
 
 use std::num::NonZeroUsize;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use lru::LruCache;
 use parking_lot::Mutex;
 use ractor::ActorRef;
 use stead_cluster::Term;
-use tokio::sync::Notify;
 
-use super::failure;
+use super::presence::{Admission, Presence};
 use super::work::Work;
 use crate::error::{Code, Error};
 use crate::limits;
@@ -27,19 +25,6 @@ pub(crate) struct Activation {
     pub(crate) actor: ActorRef<Work>,
     pub(crate) presence: Arc<Presence>,
 }
-
-/// Whether an activation is there, and how many calls are admitted to it.
-#[derive(Debug)]
-pub(crate) struct Presence {
-    term: Term,
-    admitted: AtomicUsize,
-    ended: AtomicBool,
-    changed: Notify,
-}
-
-/// A call's place in an activation's mailbox, until it is answered.
-#[derive(Debug)]
-pub(crate) struct Admission(Arc<Presence>);
 
 /// What came of asking for an activation.
 pub(crate) enum Entry {
@@ -76,14 +61,14 @@ impl Registry {
         let mut active = self.active.lock();
         if let Some(slot) = active.get_mut(address) {
             let presence = &slot.activation.presence;
-            if presence.lives() && presence.term == term {
+            if presence.lives_under(term) {
                 slot.used = Instant::now();
                 let admission = Admission::to(presence).inspect_err(|_| {
                     self.metrics.mailbox_overloads.inc();
                 })?;
                 return Ok(Entry::Admitted(slot.activation.actor.clone(), admission));
             }
-            if presence.admitted.load(Ordering::Acquire) > 0 {
+            if !presence.unused() {
                 return Ok(Entry::Draining(presence.clone()));
             }
             slot.activation.actor.stop(None);
@@ -151,56 +136,4 @@ impl Registry {
 
 fn count(len: usize) -> i64 {
     i64::try_from(len).unwrap_or(i64::MAX)
-}
-
-impl Presence {
-    fn new(term: Term) -> Arc<Self> {
-        Arc::new(Self {
-            term,
-            admitted: AtomicUsize::new(0),
-            ended: AtomicBool::new(false),
-            changed: Notify::new(),
-        })
-    }
-
-    /// The activation takes no further turn.
-    pub(crate) fn end(&self) {
-        self.ended.store(true, Ordering::Release);
-        self.changed.notify_waiters();
-    }
-
-    /// Waits until no call is admitted any more.
-    pub(crate) async fn drained(&self) {
-        loop {
-            let changed = self.changed.notified();
-            if self.admitted.load(Ordering::Acquire) == 0 {
-                return;
-            }
-            changed.await;
-        }
-    }
-
-    fn lives(&self) -> bool {
-        !self.ended.load(Ordering::Acquire)
-    }
-
-    fn unused(&self) -> bool {
-        self.admitted.load(Ordering::Acquire) == 0
-    }
-}
-
-impl Admission {
-    fn to(presence: &Arc<Presence>) -> Result<Self, Error> {
-        let before = presence.admitted.fetch_add(1, Ordering::AcqRel);
-        let admission = Self(presence.clone());
-        if before >= limits::CALLS_ADMITTED_MAX { Err(failure::mailbox_full()) } else { Ok(admission) }
-    }
-}
-
-impl Drop for Admission {
-    fn drop(&mut self) {
-        if self.0.admitted.fetch_sub(1, Ordering::AcqRel) == 1 {
-            self.0.changed.notify_waiters();
-        }
-    }
 }

@@ -1,4 +1,4 @@
-//! One object while it is active: what it takes for a turn, and what each request does in one.
+//! The turns of an active object: what each request does in one.
 //!
 //! A turn runs without waiting: it reads memory and local disk, and ends either in an answer that rests
 //! on what was committed before, or in a commit that the activation hands to the shard. Memory is
@@ -8,13 +8,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use stead_cluster::{Shard, Term};
 
-use super::activation::Parts;
-use super::gate::Gate;
-use super::recent::Recent;
+use super::active::Active;
 use super::records;
-use super::storage::Keys;
 use super::work::Task;
 use super::{Absent, Action, Answer, Outcome, Request, cursor, failure};
 use crate::caller::Caller;
@@ -22,31 +18,10 @@ use crate::class::Class;
 use crate::error::{Code, Error};
 use crate::limits;
 use crate::object::commit::{Cause, NewRecord};
-use crate::object::history::HistoryWindow;
 use crate::object::idempotency::{Fingerprint, IdempotencyKey};
-use crate::object::turn::{Decoded, Start};
+use crate::object::turn::Start;
 use crate::object::upkeep::Upkeep;
-use crate::object::{
-    Commit, Effects, Meta, ObjectAddress, Page, Refusal, Timestamp, Turn, Update, Value, Version, codec,
-};
-
-/// An object in memory, on its shard's leader.
-pub(crate) struct Active {
-    pub(crate) parts: Arc<Parts>,
-    pub(crate) shard: Shard,
-    pub(crate) term: Term,
-    pub(crate) gate: Arc<Gate>,
-    pub(super) address: ObjectAddress,
-    pub(super) class: Arc<dyn Class>,
-    pub(super) meta: Meta,
-    pub(super) keys: Keys,
-    pub(super) recent: Recent,
-    /// Loaded by the first commit.
-    pub(super) history: Option<HistoryWindow>,
-    pub(super) decoded: Option<Decoded>,
-    /// Commits of this activation so far; the gate counts the same.
-    pub(super) commits: u64,
-}
+use crate::object::{Commit, Effects, Meta, Page, Refusal, Timestamp, Turn, Update, Value, Version, codec};
 
 /// What came of a turn.
 pub(crate) enum Turned {

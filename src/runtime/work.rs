@@ -8,7 +8,7 @@ use std::sync::Arc;
 use tokio::sync::oneshot;
 
 use super::failure::{self, Failure};
-use super::registry::Admission;
+use super::presence::Admission;
 use crate::caller::Caller;
 use crate::error::Error;
 use crate::object::Timestamp;
