@@ -87,7 +87,7 @@ async fn main() {
         println!("after {how}: open {opened:?}, first write answered after {:?}", begun.elapsed());
         let (before, seconds) = (cpu(), 5);
         tokio::time::sleep(Duration::from_secs(seconds)).await;
-        println!("idle: {:?} of CPU in {seconds} s", cpu() - before);
+        println!("idle: {:?} of CPU in {seconds} s", cpu().saturating_sub(before));
         cluster.shutdown().await;
     }
 }

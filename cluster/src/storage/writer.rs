@@ -316,3 +316,54 @@ impl Confirm {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    use super::{Change, Row, Writer};
+    use crate::metrics::ClusterMetrics;
+    use crate::storage::database::Database;
+    use crate::storage::health::Health;
+    use crate::storage::keys::Column;
+    use crate::storage::log::RocksLog;
+    use crate::storage::witness::Witness;
+    use crate::storage::{WriteHook, WriteKind};
+
+    /// Fails the second write only.
+    #[derive(Default)]
+    struct Hiccup(AtomicU64);
+
+    impl WriteHook for Hiccup {
+        fn before(&self, _: WriteKind, _: usize) -> Result<(), String> {
+            let is_second = self.0.fetch_add(1, Ordering::Relaxed) == 1;
+            if is_second { Err("hiccup".to_owned()) } else { Ok(()) }
+        }
+    }
+
+    #[tokio::test]
+    async fn after_one_failed_write_every_write_fails() {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let database = Database::open(&directory.path().join("rocksdb"), 1024 * 1024).expect("it opens");
+        let (health, metrics) = (Arc::new(Health::default()), Arc::new(ClusterMetrics::default()));
+        let log = Arc::new(RocksLog { database: database.clone() });
+        let witness = Witness::open(directory.path(), 1).expect("it opens");
+        let hook: Option<Arc<dyn WriteHook>> = Some(Arc::new(Hiccup::default()));
+        let rocks = database.rocks().expect("it is open");
+        let (writer, ended) =
+            Writer::start(rocks, log, witness, health.clone(), metrics.clone(), hook).expect("it starts");
+        let put =
+            |key: u8| Change::Rows { rows: vec![Row::Put(Column::Map, vec![key], vec![])], flush: true };
+        writer.write(put(1)).await.expect("the first is written");
+        writer.write(put(2)).await.expect_err("the second fails");
+        let error = writer.write(put(3)).await.expect_err("so does every later one");
+        assert_eq!(error.to_string(), "hiccup");
+        assert_eq!(health.failure(), Some("hiccup"));
+        writer.end().await;
+        ended.await.expect("the thread ends");
+        let stored = |key: u8| database.get(Column::Map, &[key]).expect("it can be read").is_some();
+        assert_eq!([stored(1), stored(2), stored(3)], [true, false, false]);
+        assert_eq!(metrics.fsyncs.get(), 1);
+    }
+}
