@@ -9,8 +9,9 @@ use serde_json::{Map, Value as Json};
 
 use crate::caller::Caller;
 use crate::object::commit::Cause;
+use crate::object::effects::Decoded;
 use crate::object::history::HistoryWindow;
-use crate::object::turn::{Decoded, Start};
+use crate::object::turn::Start;
 use crate::object::{
     Commit, Effects, MemoryStorage, Meta, ObjectAddress, Refusal, Tenant, Timestamp, Turn, Update, Version,
     codec,

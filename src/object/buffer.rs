@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use super::commit::Op;
+use super::storage::Op;
 use super::storage::scan_start;
 use super::{Key, Page, Space, Storage, StorageError, Stored, StoredKey};
 

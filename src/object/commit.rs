@@ -10,11 +10,11 @@ use bytes::Bytes;
 
 use crate::limits::{RECORD_KEPT_MS, TOMBSTONE_KEPT_MS};
 
+use super::effects::Effects;
 use super::history::HistoryWindow;
 use super::idempotency::{Fingerprint, IdempotencyKey, Record, RecordSlot};
-use super::turn::Effects;
 use super::upkeep::Upkeep;
-use super::{Meta, ObjectAddress, Stored, StoredKey, Timestamp, Update, Value, Version};
+use super::{Meta, ObjectAddress, Op, Timestamp, Update, Value, Version};
 
 /// The replicated result of a turn. [`super::codec`] has its bytes.
 #[derive(Debug, Clone, PartialEq)]
@@ -67,25 +67,6 @@ impl Base {
     pub fn of(meta: &Meta) -> Self {
         Self { version: meta.version, sequence: meta.sequence }
     }
-}
-
-/// One change of the keys.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Op {
-    /// The key has this value now.
-    Put {
-        /// The key.
-        key: StoredKey,
-        /// Its value.
-        value: Stored,
-    },
-    /// The key is gone.
-    Delete {
-        /// The key.
-        key: StoredKey,
-    },
-    /// Every key is gone. Always the first.
-    Clear,
 }
 
 /// What caused a commit.
@@ -256,7 +237,9 @@ impl Move {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::object::meta::{Alarm, RecordWindow};
+    use crate::object::idempotency::RecordWindow;
+    use crate::object::meta::Alarm;
+    use crate::object::{Stored, StoredKey};
 
     fn address() -> ObjectAddress {
         ObjectAddress::parse("default", "counter", "visits").unwrap()

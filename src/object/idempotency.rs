@@ -11,7 +11,6 @@ use crate::limits::{
     RECORDS_MAX_BYTES,
 };
 
-use super::meta::RecordWindow;
 use super::{Timestamp, Version};
 
 /// What a caller names one change by: 1 to 255 visible ASCII characters.
@@ -125,6 +124,17 @@ pub struct RecordSlot {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the object keeps too many recent idempotency keys; try again in a few minutes")]
 pub struct Full;
+
+/// The idempotency records of an object: numbered in the order they were made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct RecordWindow {
+    /// The number of the oldest.
+    pub first: u64,
+    /// The number of the next.
+    pub next: u64,
+    /// Bytes of all.
+    pub bytes: u64,
+}
 
 impl RecordWindow {
     /// How many are kept.

@@ -5,7 +5,8 @@
 use std::time::Duration;
 
 use super::alarm::{self, AlarmChange};
-use super::turn::Effects;
+use super::effects::Effects;
+use super::idempotency::RecordWindow;
 use super::{Timestamp, Version};
 
 /// What is kept of an object beside its keys. The default is that of one never written.
@@ -57,17 +58,6 @@ pub struct AlarmFailure {
     pub at: Timestamp,
     /// How often it was tried.
     pub attempts: u8,
-}
-
-/// The idempotency records of an object: numbered in the order they were made.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct RecordWindow {
-    /// The number of the oldest.
-    pub first: u64,
-    /// The number of the next.
-    pub next: u64,
-    /// Bytes of all.
-    pub bytes: u64,
 }
 
 impl Meta {

@@ -8,8 +8,9 @@ use proptest::option;
 use proptest::prelude::{Just, Strategy, any, prop_oneof};
 use serde_json::Value as Json;
 
+use super::idempotency::RecordWindow;
 use super::idempotency::{Fingerprint, IdempotencyKey, Record, RecordSlot};
-use super::meta::{Alarm, AlarmFailure, RecordWindow};
+use super::meta::{Alarm, AlarmFailure};
 use super::{
     Base, ClassName, Commit, Key, Meta, ObjectAddress, ObjectName, Op, Space, Stored, StoredKey, Tenant,
     Timestamp, Value, Version,

@@ -7,7 +7,6 @@ use std::ops::Bound;
 
 use bytes::Bytes;
 
-use super::commit::Op;
 use super::{Key, Value};
 
 /// A view of the committed keys of one object. The runtime has one on RocksDB and its cache,
@@ -107,6 +106,25 @@ impl Stored {
             Stored::Json(_) => None,
         }
     }
+}
+
+/// One change of the keys.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Op {
+    /// The key has this value now.
+    Put {
+        /// The key.
+        key: StoredKey,
+        /// Its value.
+        value: Stored,
+    },
+    /// The key is gone.
+    Delete {
+        /// The key.
+        key: StoredKey,
+    },
+    /// Every key is gone. Always the first.
+    Clear,
 }
 
 /// The committed keys could not be read: a disk error or bytes that do not decode.

@@ -3,8 +3,6 @@
 //! A turn reads the committed keys and its own writes. It ends in [`Turn::finish`], whose effects become
 //! one commit, or is dropped, and then nothing has happened. Limits are checked where a class writes.
 
-use std::any::Any;
-
 use bytes::Bytes;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -13,14 +11,12 @@ use crate::caller::Caller;
 use crate::limits::{OBJECT_MAX_BYTES, OBJECT_MAX_KEYS, VALUE_MAX_BYTES};
 
 use super::alarm::AlarmChange;
-use super::commit::Op;
+use super::effects::{Decoded, Effects};
 use super::random::Random;
+use super::storage::Op;
 use super::{
     Key, Meta, ObjectAddress, Page, Refusal, Space, Storage, Stored, Timestamp, Value, Version, WriteBuffer,
 };
-
-/// A value that a class keeps in memory beside the keys, rebuilt when it is absent.
-pub type Decoded = Box<dyn Any + Send>;
 
 /// What the edge hands into a turn.
 pub struct Start<'a> {
@@ -55,45 +51,6 @@ pub struct Turn<'a> {
     delta: Option<Value>,
     decoded: Option<Decoded>,
     decoded_touched: bool,
-}
-
-/// What a turn did.
-#[derive(Debug)]
-pub struct Effects {
-    /// What happens to the keys: a clear first, then each key once, in order.
-    pub ops: Vec<Op>,
-    /// Whether the turn makes the object even if it has no keys.
-    pub creates: bool,
-    /// What happens to the alarm.
-    pub alarm: Option<AlarmChange>,
-    /// What the class adds to the update.
-    pub delta: Option<Value>,
-    /// Keys of the object after the turn.
-    pub keys: u64,
-    /// Bytes of keys and values after the turn.
-    pub bytes: u64,
-    /// What the class keeps in memory for the next turn.
-    pub decoded: Option<Decoded>,
-}
-
-impl Effects {
-    /// Whether the commit takes a version and sends an update.
-    #[must_use]
-    pub fn changes_object(&self) -> bool {
-        self.creates || !self.ops.is_empty()
-    }
-
-    /// Whether the committed keys of the object are dropped first.
-    #[must_use]
-    pub fn clears(&self) -> bool {
-        matches!(self.ops.first(), Some(Op::Clear))
-    }
-
-    /// Whether there is anything to commit at all.
-    #[must_use]
-    pub fn is_read(&self) -> bool {
-        !self.changes_object() && self.alarm.is_none()
-    }
 }
 
 impl<'a> Turn<'a> {

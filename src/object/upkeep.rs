@@ -71,7 +71,7 @@ mod tests {
     #[test]
     fn looks_again_at_once_while_there_are_more_than_it_drops() {
         let count = RECORDS_DROPPED_MAX as u64;
-        let records = crate::object::meta::RecordWindow { first: 0, next: count + 1, bytes: 0 };
+        let records = crate::object::idempotency::RecordWindow { first: 0, next: count + 1, bytes: 0 };
         let oldest: Vec<_> = (0..count).map(|sequence| slot(sequence, 0)).collect();
         let late = Timestamp(2 * TOMBSTONE_KEPT_MS);
         let upkeep = Upkeep::plan(&Meta { records, ..tombstone(7) }, &oldest, late);

@@ -9,8 +9,8 @@ use super::parts::Parts;
 use super::recent::Recent;
 use super::storage::Keys;
 use crate::class::Class;
+use crate::object::effects::Decoded;
 use crate::object::history::HistoryWindow;
-use crate::object::turn::Decoded;
 use crate::object::{Meta, ObjectAddress};
 
 /// An object in memory, on its shard's leader.

@@ -10,9 +10,9 @@ use lru::LruCache;
 use stead_cluster::{ApplyError, LogIndex, Machine, Reader, Space, Writes};
 
 use crate::limits;
-use crate::object::commit::{Base, Commit, Move, Op};
+use crate::object::commit::{Base, Commit, Move};
 use crate::object::keys::{self, TimelineKind};
-use crate::object::{AddressHash, Update, Version, codec};
+use crate::object::{AddressHash, Op, Update, Version, codec};
 
 /// The state machine of one shard's objects.
 pub struct ObjectMachine {

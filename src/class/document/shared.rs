@@ -21,7 +21,7 @@ use yrs::{
 use crate::limits::DOCUMENT_MAX_BYTES;
 use crate::object::{Page, Refusal, StorageError, Turn};
 
-use super::screen::{Screened, screen};
+use super::screen::{CLIENT_ID_BITS, Screened, screen};
 use super::text::Editing;
 use super::{Outcome, delta};
 
@@ -33,8 +33,6 @@ const TEXT: &str = "content";
 const TAIL_UPDATES: u64 = 256;
 /// Updates after which it is folded in any case: a load applies them one by one.
 const TAIL_UPDATES_MAX: u64 = 4_096;
-/// Client ids have 53 bits: what a number in JavaScript holds.
-pub(super) const CLIENT_ID_BITS: u32 = 53;
 
 /// A Yjs document and the measure of its keys.
 pub(super) struct Shared {

@@ -7,7 +7,8 @@ use super::meta::{decode_meta, write_meta};
 use super::record::{decode_record, decode_slot, write_record, write_slot};
 use super::stored::{decode_stored, write_stored};
 use super::{CodecError, FORMAT};
-use crate::object::commit::{Base, Commit, Op};
+use crate::object::commit::{Base, Commit};
+use crate::object::storage::Op;
 use crate::object::{Key, ObjectAddress, Space, StoredKey, Timestamp, Value, Version, keys};
 
 mod tag {

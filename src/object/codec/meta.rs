@@ -2,7 +2,8 @@
 
 use super::fields::{Reader, Writer};
 use super::{CodecError, FORMAT};
-use crate::object::meta::{Alarm, AlarmFailure, Meta, RecordWindow};
+use crate::object::idempotency::RecordWindow;
+use crate::object::meta::{Alarm, AlarmFailure, Meta};
 use crate::object::{Timestamp, Version};
 
 mod tag {

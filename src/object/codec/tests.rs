@@ -8,10 +8,10 @@ use proptest::prelude::{prop, prop_assert, prop_assert_eq, proptest};
 
 use super::*;
 use crate::object::commit::{Cause, NewRecord};
+use crate::object::effects::Effects;
 use crate::object::history::HistoryWindow;
 use crate::object::idempotency::{Fingerprint, IdempotencyKey, RecordSlot};
 use crate::object::meta::{Alarm, AlarmFailure, RecordWindow};
-use crate::object::turn::Effects;
 use crate::object::{
     Commit, Key, Meta, ObjectAddress, Op, Space, Stored, StoredKey, Timestamp, Value, Version, samples,
 };
