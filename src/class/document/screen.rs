@@ -10,7 +10,8 @@ use std::collections::BTreeSet;
 
 use crate::limits::JSON_MAX_DEPTH;
 
-use super::shared::CLIENT_ID_BITS;
+/// Client ids have 53 bits: what a number in JavaScript holds.
+pub(super) const CLIENT_ID_BITS: u32 = 53;
 
 /// Why an update is not let through.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
