@@ -93,6 +93,9 @@ const _: () = assert!(
     CALLS_ADMITTED_MAX as u64 == MAILBOX_MAX_CALLS as u64 + COMMITS_IN_FLIGHT_MAX,
     "an unanswered call is in the mailbox or on its way"
 );
-const _: () = assert!(2 * DOCUMENT_MAX_BYTES < ENTRY_MAX_BYTES, "a document fits into an entry, whatever is done to it");
+const _: () = assert!(
+    2 * DOCUMENT_MAX_BYTES < ENTRY_MAX_BYTES,
+    "a document fits into an entry, whatever is done to it"
+);
 const _: () = assert!(PAGE_DEFAULT <= PAGE_MAX, "the default page is a page");
 const _: () = assert!(RECORD_KEPT_MIN_MS < RECORD_KEPT_MS, "the least is less than the most");
