@@ -103,9 +103,10 @@ impl Node {
         log.follow(child.stdout.take().expect("its output is piped"));
         log.follow(child.stderr.take().expect("its errors are piped"));
         let Some(address) = log.address(Instant::now() + PATIENCE) else {
+            let ended = child.try_wait();
             let _ = child.kill();
             let _ = child.wait();
-            return Err(log.text());
+            return Err(format!("{}(it had ended when it was given up: {ended:?})", log.text()));
         };
         self.running = Some(Running { child, address, log });
         Ok(())
