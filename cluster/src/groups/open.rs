@@ -1,6 +1,7 @@
 //! How a node is opened: the directory, who it is, each group's recovery, and its place in the map.
 
 use std::collections::BTreeMap;
+use std::fs::File;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -75,6 +76,7 @@ pub(super) async fn open(
         copied.map_err(|error| OpenError::Storage(error.to_string()))?
     };
     let database = open_database(&options)?;
+    flush_names(&options.data_dir).map_err(|error| OpenError::Storage(error.to_string()))?;
     let identity = identify(&database, &options)?;
     let notes: BTreeMap<GroupId, Note> = groups.iter().map(|group| (*group, witness.note(*group))).collect();
 
@@ -132,6 +134,14 @@ fn open_database(options: &Options) -> Result<Arc<Database>, OpenError> {
             OpenError::Storage(message)
         }
     })
+}
+
+/// Flushes that the files of the data directory are in it, and it in its parent: `RocksDB` flushes its own
+/// directory only, and a power cut would take a new one away with all that was confirmed in it.
+fn flush_names(data_dir: &Path) -> std::io::Result<()> {
+    let absolute = std::path::absolute(data_dir)?;
+    File::open(&absolute)?.sync_all()?;
+    absolute.parent().map_or(Ok(()), |parent| File::open(parent)?.sync_all())
 }
 
 fn display(path: &Path) -> String {
