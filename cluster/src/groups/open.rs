@@ -141,7 +141,12 @@ fn open_database(options: &Options) -> Result<Arc<Database>, OpenError> {
 fn flush_names(data_dir: &Path) -> std::io::Result<()> {
     let absolute = std::path::absolute(data_dir)?;
     File::open(&absolute)?.sync_all()?;
-    absolute.parent().map_or(Ok(()), |parent| File::open(parent)?.sync_all())
+    // A service may not be allowed to read the parent; then whoever made the directory has to see to it.
+    match absolute.parent().map(File::open) {
+        Some(Ok(parent)) => parent.sync_all(),
+        Some(Err(error)) if error.kind() != std::io::ErrorKind::PermissionDenied => Err(error),
+        Some(Err(_)) | None => Ok(()),
+    }
 }
 
 fn display(path: &Path) -> String {
