@@ -24,6 +24,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use openraft::async_runtime::WatchReceiver;
+use openraft::errors::Fatal;
+use openraft::metrics::{RaftDataMetrics, RaftServerMetrics};
 use openraft::type_config::alias::WatchReceiverOf;
 use openraft::{Instant, RaftMetrics, ServerState};
 use tokio::sync::watch;
@@ -32,7 +34,7 @@ use crate::group::apply::StateMachine;
 pub(crate) use crate::group::proposer::{Pack, Proposer, ProposerBounds};
 use crate::group::standing::Standing;
 use crate::layout::{LogIndex, NodeId, ShardId, Term};
-use crate::raft::TypeConfig;
+use crate::raft::{StoredMembership, TypeConfig, Vote};
 use crate::status::ShardStatus;
 use crate::storage::Reader;
 use crate::storage::health::Health;
@@ -121,6 +123,8 @@ pub(crate) struct Group {
 pub(crate) struct Running {
     pub(crate) raft: Raft,
     pub(crate) metrics: WatchReceiverOf<TypeConfig, RaftMetrics<TypeConfig>>,
+    pub(crate) server: WatchReceiverOf<TypeConfig, RaftServerMetrics<TypeConfig>>,
+    pub(crate) data: WatchReceiverOf<TypeConfig, RaftDataMetrics<TypeConfig>>,
     pub(crate) log: GroupLog,
 }
 
@@ -210,32 +214,33 @@ impl Group {
             return Err(NotLeading { leader: None, stopped: Some(reason) });
         }
         let Some(running) = &self.raft else { return Err(NotLeading { leader: None, stopped: None }) };
-        let metrics = running.metrics.borrow_watched();
-        match self.leading_term(&metrics) {
-            Some(term) if self.lease_runs(&metrics) => Ok(term),
-            _ => Err(NotLeading { leader: metrics.current_leader, stopped: None }),
+        let server = running.server.borrow_watched();
+        match self.leading_term(&server.vote) {
+            Some(term) if self.lease_runs(running, &server.membership_config) => Ok(term),
+            _ => Err(NotLeading { leader: server.current_leader, stopped: None }),
         }
     }
 
     /// The term this node leads in with the barrier passed, whatever its lease.
-    pub(crate) fn leading_term(&self, metrics: &RaftMetrics<TypeConfig>) -> Option<Term> {
-        let term = metrics.vote.leader_id.term;
-        let leads = metrics.vote.committed && metrics.vote.leader_id.voted_for == self.node;
+    pub(crate) fn leading_term(&self, vote: &Vote) -> Option<Term> {
+        let term = vote.leader_id.term;
+        let leads = vote.committed && vote.leader_id.voted_for == self.node;
         let is_barrier_passed = self.standing.applied_term() == term;
         let is_fenced = self.proposer.fenced_term() >= term;
         (leads && is_barrier_passed && !is_fenced).then_some(term)
     }
 
-    fn lease_runs(&self, metrics: &RaftMetrics<TypeConfig>) -> bool {
-        if self.is_only_voter(metrics) {
+    fn lease_runs(&self, running: &Running, membership: &StoredMembership) -> bool {
+        if self.is_only_voter(membership) {
             return true;
         }
-        metrics.last_quorum_acked.is_some_and(|acked| acked.into_inner().elapsed() < self.lease)
+        let acked = running.data.borrow_watched().last_quorum_acked;
+        acked.is_some_and(|acked| acked.into_inner().elapsed() < self.lease)
     }
 
     /// Whether nobody can lead without this node's vote, nor vote but this node.
-    pub(crate) fn is_only_voter(&self, metrics: &RaftMetrics<TypeConfig>) -> bool {
-        let configs = metrics.membership_config.membership().get_joint_config();
+    pub(crate) fn is_only_voter(&self, membership: &StoredMembership) -> bool {
+        let configs = membership.membership().get_joint_config();
         !configs.is_empty() && configs.iter().all(|config| config.len() == 1 && config.contains(&self.node))
     }
 
@@ -273,11 +278,13 @@ impl Group {
     /// Publishes leadership, and stops the replica when its Raft ends. Runs for the life of the group.
     pub(crate) async fn follow(self: Arc<Self>) {
         let Some(running) = &self.raft else { return };
-        let mut server = running.raft.server_metrics();
+        // The same watch that `lead` reads: openraft fills its watches one after the other, and whoever woke by
+        // one and read another could miss the last change.
+        let mut server = running.server.clone();
         let mut applied_term = self.standing.watch_applied_term();
         loop {
             let term =
-                self.leading_term(&running.metrics.borrow_watched()).filter(|_| self.stopped().is_none());
+                self.leading_term(&server.borrow_and_update().vote).filter(|_| self.stopped().is_none());
             self.leadership.send_if_modified(|now| std::mem::replace(now, term) != term);
             let is_over = tokio::select! {
                 changed = server.changed() => changed.is_err(),
@@ -289,10 +296,16 @@ impl Group {
         }
         let ended = running.metrics.borrow_watched().running_state.clone();
         let reason = match ended {
-            Err(fatal) => fatal.to_string(),
-            Ok(()) => "its raft ended".to_owned(),
+            Err(Fatal::Stopped) | Ok(()) => {
+                let reason = "the node is shutting down".to_owned();
+                self.standing.end(reason.clone());
+                reason
+            }
+            Err(fatal) => {
+                self.standing.stop(fatal.to_string());
+                fatal.to_string()
+            }
         };
-        self.standing.stop(reason.clone());
         self.proposer.close(&reason);
         self.store.written.stop(&reason);
         // Even if it was none before: whoever waits for it is to look again.

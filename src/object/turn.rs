@@ -13,7 +13,6 @@ use crate::limits::{OBJECT_MAX_BYTES, OBJECT_MAX_KEYS, VALUE_MAX_BYTES};
 use super::alarm::AlarmChange;
 use super::effects::{Decoded, Effects};
 use super::random::Random;
-use super::storage::Op;
 use super::{
     Key, Meta, ObjectAddress, Page, Refusal, Space, Storage, Stored, Timestamp, Value, Version, WriteBuffer,
 };
@@ -362,7 +361,7 @@ mod tests {
 
     use super::*;
     use crate::class::{Class, Parameters, Rehearsal};
-    use crate::object::MemoryStorage;
+    use crate::object::{MemoryStorage, Op};
 
     /// A class whose methods are the turn's own.
     struct Bare;

@@ -106,6 +106,12 @@ impl Actor for Activation {
         let (task, caller, reply) = work.begin();
         match active.take(task, &caller) {
             Turned::Read(answer) => {
+                // Asked again after the read: the process may have been paused since, and led no longer.
+                let answer = answer.and_then(|answer| match active.shard.lead() {
+                    Ok(term) if term == active.term => Ok(answer),
+                    Ok(_) => Err(failure::rests_on_failed()),
+                    Err(refused) => Err(failure::not_leading(&refused)),
+                });
                 active.gate.after_reads(Output { update: None, timer: None, reply, answer });
             }
             Turned::Commit { command, update, timer, answer } => {

@@ -54,6 +54,11 @@ impl Standing {
         }
     }
 
+    /// Stops the replica because its node ends, which is nobody's trouble.
+    pub(crate) fn end(&self, reason: String) {
+        drop(self.stopped.set(reason));
+    }
+
     /// Why it was stopped, if so.
     pub(crate) fn stopped(&self) -> Option<&str> {
         self.stopped.get().map(String::as_str)

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::join_all;
+use openraft::async_runtime::WatchReceiver;
 use openraft::{Config, SnapshotPolicy};
 use parking_lot::Mutex;
 use tokio::sync::{oneshot, watch};
@@ -267,7 +268,13 @@ async fn start_raft(
     let links = Links { group: id, network: parts.network.clone() };
     let raft = Raft::new(parts.identity.node, parts.config.clone(), links, log.clone(), machine).await;
     let raft = raft.map_err(|error| error.to_string())?;
-    Ok(Running { metrics: raft.metrics(), raft, log })
+    Ok(Running {
+        metrics: raft.metrics(),
+        server: raft.server_metrics(),
+        data: raft.data_metrics(),
+        raft,
+        log,
+    })
 }
 
 /// Compares what was recovered with what was surely on disk.
@@ -332,7 +339,7 @@ async fn take_up(parts: &Parts, group: &Group) {
             let members = BTreeMap::from([(parts.identity.node, peer)]);
             raft.initialize(members).await.map_err(|error| error.to_string())
         }
-        Ok(true) if group.is_only_voter(&openraft::async_runtime::WatchReceiver::borrow_watched(metrics)) => {
+        Ok(true) if group.is_only_voter(&metrics.borrow_watched().membership_config) => {
             raft.trigger().elect(false).await.map_err(|error| error.to_string())
         }
         Ok(true) => return,

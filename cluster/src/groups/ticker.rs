@@ -83,7 +83,7 @@ impl Ticker {
     fn drive(&self, group: &Group, running: &Running, election_due: &mut Instant, now: Instant) {
         let metrics = running.metrics.borrow_watched().clone();
         let raft = &running.raft;
-        let is_only_voter = group.is_only_voter(&metrics);
+        let is_only_voter = group.is_only_voter(&metrics.membership_config);
         if metrics.state == ServerState::Leader {
             *election_due = now + self.random_wait();
             if group.proposer.fenced_term() >= metrics.current_term {
