@@ -239,7 +239,6 @@ mod tests {
     use super::*;
     use crate::object::idempotency::RecordWindow;
     use crate::object::meta::Alarm;
-    use crate::object::{Stored, StoredKey};
 
     fn address() -> ObjectAddress {
         ObjectAddress::parse("default", "counter", "visits").unwrap()

@@ -10,8 +10,9 @@ use super::*;
 use crate::object::commit::{Cause, NewRecord};
 use crate::object::effects::Effects;
 use crate::object::history::HistoryWindow;
+use crate::object::idempotency::RecordWindow;
 use crate::object::idempotency::{Fingerprint, IdempotencyKey, RecordSlot};
-use crate::object::meta::{Alarm, AlarmFailure, RecordWindow};
+use crate::object::meta::{Alarm, AlarmFailure};
 use crate::object::{
     Commit, Key, Meta, ObjectAddress, Op, Space, Stored, StoredKey, Timestamp, Value, Version, samples,
 };
