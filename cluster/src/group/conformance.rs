@@ -8,7 +8,9 @@ use openraft::EntryPayload;
 use openraft::StorageError;
 use openraft::storage::RaftStateMachine;
 use openraft::testing::log::{StoreBuilder, Suite};
+use parking_lot::Mutex;
 use tempfile::TempDir;
+use tokio::sync::oneshot;
 
 use crate::group::apply::StateMachine;
 use crate::group::standing::Standing;
@@ -62,7 +64,21 @@ struct Replica {
 
 const GROUP: GroupId = GroupId(3);
 
-fn replica(cache: CacheBounds) -> Replica {
+/// The ends of the writer threads that a test started. It waits for them: a process that exits while one of
+/// them is in `RocksDB` is aborted.
+#[derive(Default)]
+struct Ends(Mutex<Vec<oneshot::Receiver<()>>>);
+
+impl Ends {
+    async fn wait(&self) {
+        let ends = std::mem::take(&mut *self.0.lock());
+        for end in ends {
+            end.await.expect("the writer thread tells that it ends");
+        }
+    }
+}
+
+fn replica(cache: CacheBounds, ends: &Ends) -> Replica {
     let directory = tempfile::tempdir().expect("a temporary directory");
     let database =
         Database::open(&directory.path().join("rocksdb"), 1024 * 1024).expect("the database opens");
@@ -71,8 +87,9 @@ fn replica(cache: CacheBounds) -> Replica {
     let witness = Witness::open(directory.path(), 1).expect("the witness opens");
     let rocks = database.rocks().expect("it is open");
     let health = Arc::new(Health::default());
-    let (writer, _) = Writer::start(rocks, disk.clone(), witness, health, metrics.clone(), None)
+    let (writer, end) = Writer::start(rocks, disk.clone(), witness, health, metrics.clone(), None)
         .expect("the writer starts");
+    ends.0.lock().push(end);
     let store = Arc::new(StateStore::new(GROUP, database.clone()));
     let state = store.recover().expect("nothing is stored yet");
     let recovered = disk.recover(GROUP).expect("nothing is stored yet");
@@ -86,26 +103,30 @@ fn replica(cache: CacheBounds) -> Replica {
 
 struct Replicas {
     cache: CacheBounds,
+    ends: Arc<Ends>,
 }
 
 impl StoreBuilder<TypeConfig, GroupLog, StateMachine, TempDir> for Replicas {
     async fn build(&self) -> Result<(TempDir, GroupLog, StateMachine), StorageError<TypeConfig>> {
-        let Replica { directory, log, machine, .. } = replica(self.cache);
+        let Replica { directory, log, machine, .. } = replica(self.cache, &self.ends);
         Ok((directory, log, machine))
     }
 }
 
+async fn suite_passes(cache: CacheBounds) {
+    let ends = Arc::new(Ends::default());
+    Suite::test_all(Replicas { cache, ends: ends.clone() }).await.expect("the suite passes");
+    ends.wait().await;
+}
+
 #[tokio::test]
 async fn openrafts_suite_passes_with_entries_in_memory() {
-    let cache = CacheBounds { entries: 1_000, bytes: 1024 * 1024 };
-    Suite::test_all(Replicas { cache }).await.expect("the suite passes");
+    suite_passes(CacheBounds { entries: 1_000, bytes: 1024 * 1024 }).await;
 }
 
 #[tokio::test]
 async fn openrafts_suite_passes_with_entries_on_disk() {
-    Suite::test_all(Replicas { cache: CacheBounds { entries: 1, bytes: 1 } })
-        .await
-        .expect("the suite passes");
+    suite_passes(CacheBounds { entries: 1, bytes: 1 }).await;
 }
 
 /// Applies entries of one command each, `k<index>`, numbered from `sequence` on.
@@ -126,13 +147,14 @@ fn keys(replica: &Replica, space: Space) -> Vec<String> {
     rows.map(|row| String::from_utf8(row.expect("it can be read").0).expect("keys are text")).collect()
 }
 
-fn small() -> Replica {
-    replica(CacheBounds { entries: 8, bytes: 1024 })
+fn small(ends: &Ends) -> Replica {
+    replica(CacheBounds { entries: 8, bytes: 1024 }, ends)
 }
 
 #[tokio::test]
 async fn a_snapshot_replaces_the_state_of_another_replica() {
-    let (mut from, mut to) = (small(), small());
+    let ends = Ends::default();
+    let (mut from, mut to) = (small(&ends), small(&ends));
     apply(&mut from, 1, 1, 3_000, 1).await;
     apply(&mut to, 1, 1, 2, 1).await;
     to.writer
@@ -163,11 +185,14 @@ async fn a_snapshot_replaces_the_state_of_another_replica() {
     let (applied, _) = again.recover().expect("it can be read");
     assert_eq!((applied.incarnation, applied.log_id), (2, Some(log_id(1, 3_002))));
     assert!(again.leftover_rows().expect("it can be read").is_empty(), "the old data is gone");
+    drop((from, to));
+    ends.wait().await;
 }
 
 #[tokio::test]
 async fn an_install_that_breaks_off_leaves_the_old_state_and_is_cleaned_up() {
-    let (mut from, mut to) = (small(), small());
+    let ends = Ends::default();
+    let (mut from, mut to) = (small(&ends), small(&ends));
     apply(&mut from, 1, 1, 20_000, 1).await;
     apply(&mut to, 1, 1, 2, 1).await;
     let mut snapshot =
@@ -185,16 +210,21 @@ async fn an_install_that_breaks_off_leaves_the_old_state_and_is_cleaned_up() {
     to.writer.write(Change::Rows { rows: leftovers, flush: false }).await.expect("the disk works");
     assert!(again.leftover_rows().expect("it can be read").is_empty());
     assert_eq!(keys(&to, Space::State), ["k1", "k2"]);
+    drop((from, to));
+    ends.wait().await;
 }
 
 #[tokio::test]
 async fn an_entry_whose_predecessor_was_refused_is_left_out_by_every_replica() {
-    let mut replica = small();
+    let ends = Ends::default();
+    let mut replica = small(&ends);
     apply(&mut replica, 1, 1, 1, 1).await;
     apply(&mut replica, 1, 2, 2, 3).await; // number 2 of the term is missing
     apply(&mut replica, 1, 3, 3, 4).await;
     apply(&mut replica, 2, 4, 4, 1).await; // a new term, a new count
     assert_eq!(keys(&replica, Space::State), ["k1", "k4"]);
+    drop(replica);
+    ends.wait().await;
 }
 
 fn stale() -> Writes {
