@@ -12,7 +12,7 @@ use tokio::task::JoinSet;
 use crate::harness::{Frame, Node, Socket, seed};
 use crate::workload::Workload;
 
-const ROUNDS: usize = 14;
+const ROUNDS: usize = 30;
 const WRITERS: usize = 16;
 const OBJECTS: usize = 5;
 /// No round begins after this: the test stays bounded on a slow machine.

@@ -20,7 +20,7 @@ use crate::harness::node::Settings;
 use crate::harness::{Node, seed};
 use crate::workload::Workload;
 
-const ROUNDS: usize = 8;
+const ROUNDS: usize = 12;
 
 /// A node on a disk that forgets.
 pub(crate) struct ForgetfulDisk {

@@ -14,8 +14,8 @@ use tokio::task::JoinSet;
 
 use crate::harness::{Answer, Node, seed};
 
-const STEPS: usize = 1_500;
-const CRASHES: usize = 8;
+const STEPS: usize = 4_000;
+const CRASHES: usize = 20;
 const OBJECTS: usize = 4;
 /// Updates that an object keeps.
 const HISTORY: usize = 256;
