@@ -34,7 +34,9 @@ fi
 
 # What a description cannot say is said in tests/openapi. Live paths answer 101 or a stream without end,
 # which schemathesis does not speak.
-SCHEMATHESIS_HOOKS=hooks PYTHONPATH=tests/openapi timeout 300 "$venv/bin/schemathesis" \
-  --config-file tests/openapi/schemathesis.toml run "$url/openapi.json" --url "$url" \
+root="$PWD"
+cd "$target" # where it leaves its notes
+SCHEMATHESIS_HOOKS=hooks PYTHONPATH="$root/tests/openapi" timeout 300 "$venv/bin/schemathesis" \
+  --config-file "$root/tests/openapi/schemathesis.toml" run "$url/openapi.json" --url "$url" \
   --exclude-path-regex '/(live|websocket)$' --max-examples "${EXAMPLES:-25}" --seed 3 --request-timeout 10 \
   --checks all --exclude-checks ignored_auth --continue-on-failure --no-color
