@@ -8,8 +8,10 @@
 mod metrics;
 
 use tracing::Subscriber;
+use tracing_subscriber::filter::Targets;
 use tracing_subscriber::fmt::MakeWriter;
-use tracing_subscriber::{EnvFilter, fmt};
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::{fmt, registry};
 
 use crate::config::{Log, LogFormat};
 
@@ -54,14 +56,15 @@ fn subscriber<W>(log: &Log, writer: W) -> Result<Box<dyn Subscriber + Send + Syn
 where
     W: for<'writer> MakeWriter<'writer> + Send + Sync + 'static,
 {
-    let filter = EnvFilter::builder()
-        .parse(&log.filter)
-        .map_err(|source| Error::Filter { filter: log.filter.clone(), source })?;
-    let lines = fmt().with_env_filter(filter).with_writer(writer).with_ansi(false);
+    // Targets and levels only: a filter that also looks at spans costs at every step of every request.
+    let targets: Targets =
+        log.filter.parse().map_err(|source| Error::Filter { filter: log.filter.clone(), source })?;
+    let lines = fmt::layer().with_writer(writer).with_ansi(false);
     Ok(match log.format {
-        LogFormat::Text => Box::new(lines.finish()),
+        LogFormat::Text => Box::new(registry().with(lines).with(targets)),
         LogFormat::Json => {
-            Box::new(lines.json().flatten_event(true).with_current_span(true).with_span_list(false).finish())
+            let lines = lines.json().flatten_event(true).with_current_span(true).with_span_list(false);
+            Box::new(registry().with(lines).with(targets))
         }
     })
 }

@@ -48,8 +48,13 @@ impl Ask {
     }
 
     /// Asks the object.
-    pub(super) async fn answer(&self, api: &ApiState, action: Action) -> Result<Answer, Error> {
+    ///
+    /// The head is let go first: it lies in the connection's read buffer, and while somebody holds it,
+    /// the connection takes a new buffer to listen on.
+    pub(super) async fn answer(&mut self, api: &ApiState, action: Action) -> Result<Answer, Error> {
         let request = self.request(action)?;
+        drop((std::mem::take(&mut self.head.headers), std::mem::take(&mut self.head.uri)));
+        self.head.extensions.clear();
         api.runtime().call(&self.caller, &self.address, request).await
     }
 }

@@ -20,7 +20,7 @@ use crate::runtime::{self, Action, Outcome};
     params(ObjectPath, PageQuery, RequestHeaders), responses((status = 200, body = EntryPage), ReadErrors))]
 pub(super) async fn page(State(api): State<ApiState>, request: Request) -> Result<Response, Error> {
     let (head, _) = request.into_parts();
-    let ask = Ask::of(head)?;
+    let mut ask = Ask::of(head)?;
     let page = Query::parse(ask.head.uri.query())?.page()?;
     let action = Action::Entries { prefix: page.prefix, limit: page.limit, cursor: page.cursor };
     let answer = ask.answer(&api, action).await?;
@@ -43,7 +43,7 @@ pub(super) async fn page(State(api): State<ApiState>, request: Request) -> Resul
     params(ObjectPath, KeyPath, RequestHeaders), responses((status = 200, body = KeyAnswer), ReadErrors))]
 pub(super) async fn get(State(api): State<ApiState>, request: Request) -> Result<Response, Error> {
     let (head, _) = request.into_parts();
-    let ask = Ask::of(head)?;
+    let mut ask = Ask::of(head)?;
     let key = ask.key()?;
     let answer = ask.answer(&api, Action::Get { key: key.clone() }).await?;
     let Outcome::Value(value) = answer.outcome else { unreachable!("a key is answered by its value") };
@@ -63,7 +63,7 @@ pub(super) async fn get(State(api): State<ApiState>, request: Request) -> Result
     responses((status = 200, body = KeyWritten), WriteErrors))]
 pub(super) async fn put(State(api): State<ApiState>, request: Request) -> Result<Response, Error> {
     let (head, body) = request.into_parts();
-    let ask = Ask::of(head)?;
+    let mut ask = Ask::of(head)?;
     headers::json_content(&ask.head.headers)?;
     let key = ask.key()?;
     let bytes = body::read(&ask.head.headers, body, api.settings().body_timeout).await?;
@@ -79,7 +79,7 @@ pub(super) async fn put(State(api): State<ApiState>, request: Request) -> Result
     params(ObjectPath, KeyPath, RequestHeaders, WriteHeaders), responses((status = 204, description = "It is gone"), WriteErrors))]
 pub(super) async fn delete(State(api): State<ApiState>, request: Request) -> Result<Response, Error> {
     let (head, _) = request.into_parts();
-    let ask = Ask::of(head)?;
+    let mut ask = Ask::of(head)?;
     let key = ask.key()?;
     let answer = ask.answer(&api, Action::DeleteKey { key, absent: runtime::Absent::Refused }).await?;
     Ok(reply::at_version(reply::empty(StatusCode::NO_CONTENT), answer.version))

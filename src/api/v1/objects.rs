@@ -48,7 +48,7 @@ pub(super) async fn list(State(api): State<ApiState>, request: Request) -> Resul
         ("ETag" = String, description = "The version, for If-Match"), ("X-Stead-Version" = u64, description = "The version"))), ReadErrors))]
 pub(super) async fn get(State(api): State<ApiState>, request: Request) -> Result<Response, Error> {
     let (head, _) = request.into_parts();
-    let ask = Ask::of(head)?;
+    let mut ask = Ask::of(head)?;
     let answer = ask.answer(&api, Action::State).await?;
     let Outcome::State { exists, entries, updated_at } = answer.outcome else {
         unreachable!("a state is answered by a state")
@@ -70,7 +70,7 @@ pub(super) async fn get(State(api): State<ApiState>, request: Request) -> Result
     responses((status = 200, description = "It existed", body = Written), (status = 201, description = "It was made", body = Written), WriteErrors))]
 pub(super) async fn initialize(State(api): State<ApiState>, request: Request) -> Result<Response, Error> {
     let (head, body) = request.into_parts();
-    let ask = Ask::of(head)?;
+    let mut ask = Ask::of(head)?;
     headers::json_content(&ask.head.headers)?;
     let bytes = body::read(&ask.head.headers, body, api.settings().body_timeout).await?;
     let keys = body::object(&bytes, Absent::Refused)?;
@@ -88,7 +88,7 @@ pub(super) async fn initialize(State(api): State<ApiState>, request: Request) ->
     params(ObjectPath, RequestHeaders, WriteHeaders), responses((status = 204, description = "It is gone"), WriteErrors))]
 pub(super) async fn delete(State(api): State<ApiState>, request: Request) -> Result<Response, Error> {
     let (head, _) = request.into_parts();
-    let ask = Ask::of(head)?;
+    let mut ask = Ask::of(head)?;
     let answer = ask.answer(&api, Action::Delete).await?;
     Ok(reply::at_version(reply::empty(StatusCode::NO_CONTENT), answer.version))
 }
@@ -100,7 +100,7 @@ pub(super) async fn delete(State(api): State<ApiState>, request: Request) -> Res
     responses((status = 200, body = MethodAnswer), WriteErrors))]
 pub(super) async fn call(State(api): State<ApiState>, request: Request) -> Result<Response, Error> {
     let (head, body) = request.into_parts();
-    let ask = Ask::of(head)?;
+    let mut ask = Ask::of(head)?;
     headers::json_content(&ask.head.headers)?;
     let method = ask.method()?;
     let bytes = body::read(&ask.head.headers, body, api.settings().body_timeout).await?;

@@ -17,7 +17,7 @@ use crate::runtime::{Action, Outcome};
     params(ObjectPath, UpdatesQuery, RequestHeaders), responses((status = 200, body = UpdatePage), ReadErrors))]
 pub(super) async fn page(State(api): State<ApiState>, request: Request) -> Result<Response, Error> {
     let (head, _) = request.into_parts();
-    let ask = Ask::of(head)?;
+    let mut ask = Ask::of(head)?;
     let query = Query::parse(ask.head.uri.query())?;
     let action = Action::Updates { since: query.since()?.unwrap_or(Version::ZERO), limit: query.limit()? };
     let answer = ask.answer(&api, action).await?;
