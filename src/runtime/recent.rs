@@ -39,6 +39,9 @@ impl Recent {
 
     /// Forgets what is written by now.
     pub(crate) fn forget_written(&mut self, settled: Settled, written: LogIndex) {
+        if self.updates.is_empty() && self.order.is_empty() {
+            return;
+        }
         if let Some(checkpoint) = self.checkpoint.filter(|checkpoint| checkpoint.index <= written) {
             while self.updates.front().is_some_and(|(number, _)| *number <= checkpoint.number) {
                 self.updates.pop_front();
