@@ -30,7 +30,7 @@ pub const DOCUMENT_MAX_BYTES: usize = 16 * 1024 * 1024;
 pub const HISTORY_MAX_UPDATES: u64 = 256;
 /// Bytes of updates an object keeps.
 pub const HISTORY_MAX_BYTES: u64 = 1024 * 1024;
-/// Calls that may wait for their turn in one object's mailbox.
+/// Calls that may wait for their turn in one object's mailbox; enforced as a part of [`CALLS_ADMITTED_MAX`].
 pub const MAILBOX_MAX_CALLS: usize = 1_024;
 /// Commits of one object on their way at once; with so many, no further turn begins.
 pub const COMMITS_IN_FLIGHT_MAX: u64 = 1_024;

@@ -224,6 +224,10 @@ async fn subscribers_of_a_passivated_object() {
         node.put("/v1/objects/object/socket/state/value", &json!({"value": version})).await.expect(200);
         assert_eq!(native.json().await["version"], version);
         assert_eq!(compatible.json().await["value"], version);
-        tokio::time::sleep(std::time::Duration::from_millis(700)).await; // the object idles
+        crate::harness::eventually("the object to leave memory", || async {
+            let metrics = node.get("/metrics").await.expect(200).text();
+            metrics.lines().any(|line| line == "stead_active_objects 0").then_some(())
+        })
+        .await;
     }
 }
