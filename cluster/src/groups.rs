@@ -3,19 +3,23 @@
 mod open;
 mod ticker;
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
+use bytes::Bytes;
+use futures_util::stream::BoxStream;
 use parking_lot::Mutex;
 use tokio::sync::{oneshot, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::application::Application;
 use crate::group::Shard;
 use crate::layout::{NodeId, ShardId, ShardLayout};
 use crate::machine::Machine;
 use crate::map::{ClusterId, ClusterMap};
 use crate::metrics::ClusterMetrics;
-use crate::network::Network;
+use crate::network::{AskError, Desk, Network};
 use crate::options::Options;
 use crate::status::{ClusterStatus, NodeStatus, Problem};
 use crate::storage::codec::Identity;
@@ -24,7 +28,7 @@ use crate::storage::health::Health;
 use crate::storage::writer::Writer;
 
 /// How long a shutdown waits for readers that still hold the database.
-const CLOSE_WAIT: std::time::Duration = std::time::Duration::from_secs(5);
+const CLOSE_WAIT: Duration = Duration::from_secs(5);
 
 /// Wall time, for records such as a node's start. Nothing of the protocol depends on it.
 pub trait Clock: Send + Sync + 'static {
@@ -62,6 +66,8 @@ struct Inner {
     shards: Vec<Shard>,
     meta: Shard,
     map: watch::Receiver<Arc<ClusterMap>>,
+    network: Arc<dyn Network>,
+    application: OnceLock<Arc<dyn Application>>,
     health: Arc<Health>,
     metrics: Arc<ClusterMetrics>,
     database: Arc<Database>,
@@ -128,6 +134,47 @@ impl Cluster {
     #[must_use]
     pub fn replication_factor(&self) -> u16 {
         self.0.map.borrow().replication_factor
+    }
+
+    /// Where the cluster's map wishes a shard: its replicas, and the one that is to lead. What [`Shard::lead`]
+    /// says of the leader is newer, where it says anything; a node without a replica is told nothing.
+    ///
+    /// # Panics
+    ///
+    /// With a shard that is not of the layout.
+    #[must_use]
+    pub fn placement(&self, shard: ShardId) -> (Vec<NodeId>, Option<NodeId>) {
+        assert!(shard.0 < self.0.layout.count(), "shards come from the layout");
+        let map = self.0.map.borrow();
+        let placement = map.placements.get(usize::from(shard.0));
+        placement.map_or_else(Default::default, |placement| {
+            (placement.replicas.clone(), placement.preferred_leader)
+        })
+    }
+
+    /// Answers from now on what the application on other nodes asks. Called once.
+    ///
+    /// # Panics
+    ///
+    /// When it is called again.
+    pub fn serve(&self, application: Arc<dyn Application>) {
+        assert!(self.0.application.set(application).is_ok(), "one application serves a node");
+    }
+
+    /// Asks the application on another node.
+    ///
+    /// # Errors
+    ///
+    /// When there is no answer within `timeout`; the error says whether the question may have been acted on.
+    pub async fn ask(&self, node: NodeId, request: Bytes, timeout: Duration) -> Result<Bytes, AskError> {
+        self.0.network.ask(node, Desk::Application, request, timeout).await
+    }
+
+    /// Opens a stream of messages from the application on another node. It ends when either side ends it, when
+    /// the link is lost, and when it is not read fast enough.
+    #[must_use]
+    pub fn stream(&self, node: NodeId, request: Bytes) -> BoxStream<'static, Bytes> {
+        self.0.network.stream(node, request)
     }
 
     /// What this node knows of its cluster now.

@@ -8,6 +8,7 @@
 //!
 //! - [`Cluster`] (`groups`): all Raft groups of one node, opened, recovered, ticked and stopped together.
 //! - [`Shard`] (`group`): one group: who leads, the proposer that packs commands into entries, the apply task.
+//! - [`Application`]: what the application on one node asks of it on another.
 //! - `map`: the state machine of the meta group, the cluster's map of nodes and replicas.
 //! - [`Network`]: how a group reaches its peers; [`NoPeers`] is the network of a node alone.
 //! - `raft`: the types openraft is used with.
@@ -23,6 +24,7 @@
 
 #![forbid(unsafe_code)]
 
+mod application;
 mod group;
 mod groups;
 mod layout;
@@ -35,13 +37,14 @@ mod raft;
 mod status;
 mod storage;
 
+pub use application::Application;
 pub use group::{Done, NotLeading, Shard, Stopped, Verdict, Why};
 pub use groups::{Clock, Cluster, OpenError};
 pub use layout::{LogIndex, NodeId, SLOTS, ShardId, ShardLayout, Slot, Term};
 pub use machine::{ApplyError, Machine, Space, Writes};
 pub use map::{ClusterId, NodeState};
 pub use metrics::{BUCKETS_US, ClusterMetrics, Counter, Gauge, Histogram};
-pub use network::{Network, NoPeers};
+pub use network::{AskError, Network, NoPeers};
 pub use options::Options;
 pub use status::{ClusterStatus, NodeStatus, Problem, ShardStatus};
 pub use storage::{ReadError, Reader, Scan, WriteHook, WriteKind};

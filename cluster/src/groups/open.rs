@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use futures_util::future::join_all;
@@ -23,7 +23,8 @@ use crate::layout::{NodeId, ShardId, ShardLayout};
 use crate::machine::Machine;
 use crate::map::{ClusterId, ClusterMap, MapCommand, MapMachine};
 use crate::metrics::ClusterMetrics;
-use crate::network::{Links, Network};
+use crate::network::Network;
+use crate::network::adapter::Links;
 use crate::options::Options;
 use crate::raft::Peer;
 use crate::storage::codec::{self, Identity};
@@ -320,6 +321,8 @@ async fn start(
         shards,
         meta,
         map,
+        network: parts.network.clone(),
+        application: OnceLock::new(),
         health: parts.health.clone(),
         metrics: parts.metrics.clone(),
         database: parts.database.clone(),
