@@ -1,6 +1,12 @@
 //! All Raft groups of one node: opened together, driven by one timer, stopped together.
 
+mod desk;
+mod identify;
 mod open;
+mod reception;
+mod recover;
+mod register;
+mod takeover;
 mod ticker;
 
 use std::sync::{Arc, OnceLock};
@@ -14,14 +20,14 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::application::Application;
-use crate::group::Shard;
+use crate::group::{Group, Shard};
 use crate::layout::{NodeId, ShardId, ShardLayout};
 use crate::machine::Machine;
 use crate::map::{ClusterId, ClusterMap};
 use crate::metrics::ClusterMetrics;
 use crate::network::{AskError, Desk, Network};
 use crate::options::Options;
-use crate::status::{ClusterStatus, NodeStatus, Problem};
+use crate::status::{ClusterStatus, NodeReport, NodeStatus, Problem};
 use crate::storage::codec::Identity;
 use crate::storage::database::Database;
 use crate::storage::health::Health;
@@ -54,6 +60,9 @@ pub enum OpenError {
     /// The node can not take its place in the cluster.
     #[error("recovery failed: {0}")]
     Recovery(String),
+    /// The cluster does not let the node in.
+    #[error("the cluster can not be joined: {0}")]
+    Join(String),
 }
 
 /// All Raft groups of one node: a cheap handle.
@@ -61,6 +70,7 @@ pub enum OpenError {
 pub struct Cluster(Arc<Inner>);
 
 struct Inner {
+    options: Options,
     identity: Identity,
     layout: ShardLayout,
     shards: Vec<Shard>,
@@ -75,6 +85,43 @@ struct Inner {
     writer_end: Mutex<Option<oneshot::Receiver<()>>>,
     tasks: TaskTracker,
     stop: CancellationToken,
+}
+
+impl Inner {
+    /// All groups, the meta group the last.
+    fn groups(&self) -> impl Iterator<Item = &Arc<Group>> {
+        self.shards.iter().chain([&self.meta]).map(Shard::group)
+    }
+
+    /// What this node tells others of itself.
+    fn report(&self) -> NodeReport {
+        let problem =
+            |problem: Problem| (problem.code.to_owned(), problem.detail, problem.what_to_do.to_owned());
+        NodeReport {
+            node: self.identity.node,
+            shards: self.shards.iter().map(Shard::status).collect(),
+            meta: self.meta.status(),
+            problems: self.problems().into_iter().map(problem).collect(),
+        }
+    }
+
+    fn problems(&self) -> Vec<Problem> {
+        if let Some(failure) = self.health.failure() {
+            return vec![Problem {
+                code: "disk_failed",
+                detail: failure.to_owned(),
+                what_to_do: "look at the disk and the system's log, make room or replace it, then start the node again",
+            }];
+        }
+        let stopped = self.groups().filter_map(|group| Some((group.id, group.stopped()?)));
+        stopped
+            .map(|(group, reason)| Problem {
+                code: "shard_stopped",
+                detail: format!("shard {group} is stopped on this node: {reason}"),
+                what_to_do: "keep a copy of the data directory, then restore this node from a snapshot or its peers",
+            })
+            .collect()
+    }
 }
 
 impl Cluster {
@@ -194,27 +241,8 @@ impl Cluster {
             nodes: nodes.collect(),
             shards: self.0.shards.iter().map(Shard::status).collect(),
             meta: self.0.meta.status(),
-            problems: self.problems(),
+            problems: self.0.problems(),
         }
-    }
-
-    fn problems(&self) -> Vec<Problem> {
-        if let Some(failure) = self.0.health.failure() {
-            return vec![Problem {
-                code: "disk_failed",
-                detail: failure.to_owned(),
-                what_to_do: "look at the disk and the system's log, make room or replace it, then start the node again",
-            }];
-        }
-        let groups = self.0.shards.iter().chain([&self.0.meta]);
-        let stopped = groups.filter_map(|shard| Some((shard.group().id, shard.group().stopped()?)));
-        stopped
-            .map(|(group, reason)| Problem {
-                code: "shard_stopped",
-                detail: format!("shard {group} is stopped on this node: {reason}"),
-                what_to_do: "keep a copy of the data directory, then restore this node from a snapshot or its peers",
-            })
-            .collect()
     }
 
     /// Whether the disk works.
@@ -238,6 +266,7 @@ impl Cluster {
         let inner = &self.0;
         inner.stop.cancel();
         inner.tasks.close();
+        inner.network.stop().await;
         for shard in inner.shards.iter().chain([&inner.meta]) {
             shard.group().proposer.close("the node is shutting down");
         }

@@ -46,5 +46,5 @@ pub use map::{ClusterId, NodeState};
 pub use metrics::{BUCKETS_US, ClusterMetrics, Counter, Gauge, Histogram};
 pub use network::{AskError, Network, NoPeers};
 pub use options::Options;
-pub use status::{ClusterStatus, NodeStatus, Problem, ShardStatus};
+pub use status::{ClusterStatus, NodeReport, NodeStatus, Problem, ReplicaStatus, ShardStatus};
 pub use storage::{ReadError, Reader, Scan, WriteHook, WriteKind};

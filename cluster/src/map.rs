@@ -21,6 +21,24 @@ use crate::storage::{ReadError, Reader};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct ClusterId(pub [u8; 16]);
 
+impl std::str::FromStr for ClusterId {
+    type Err = NotAClusterId;
+
+    fn from_str(text: &str) -> Result<Self, NotAClusterId> {
+        let digits = text.as_bytes();
+        if digits.len() != 32 || !digits.iter().all(u8::is_ascii_hexdigit) {
+            return Err(NotAClusterId);
+        }
+        let number = u128::from_str_radix(text, 16).map_err(|_| NotAClusterId)?;
+        Ok(Self(number.to_be_bytes()))
+    }
+}
+
+/// The text is not the identity of a cluster.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the identity of a cluster is 32 hexadecimal digits")]
+pub struct NotAClusterId;
+
 impl fmt::Display for ClusterId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
@@ -65,6 +83,12 @@ pub(crate) struct ClusterMap {
     pub(crate) nodes: BTreeMap<NodeId, MapNode>,
     /// By shard.
     pub(crate) placements: Vec<Placement>,
+    /// The numbers given out, by the token they were asked for with.
+    #[serde(default)]
+    pub(crate) tokens: BTreeMap<String, NodeId>,
+    /// Counts changes of the nodes and placements.
+    #[serde(default)]
+    pub(crate) revision: u64,
 }
 
 /// A change of the map.
@@ -73,6 +97,12 @@ pub(crate) struct ClusterMap {
 pub(crate) enum MapCommand {
     /// Makes the map of a new cluster; later ones change nothing.
     Create { cluster: String, shards: u16, replication_factor: u16, founder: NodeId },
+    /// Lets a node in and gives it a number; the same one to the same token.
+    Admit { token: String, address: String, peer_address: String, zone: Option<String>, version: String },
+    /// What the operator wants of a node. Removed is for good.
+    SetState { node: NodeId, state: NodeState },
+    /// Places all shards, unless the map has changed since this revision.
+    Place { revision: u64, placements: Vec<Placement> },
     /// A node started: what it says of itself. Its state stays what it was.
     Register {
         node: NodeId,
@@ -118,13 +148,47 @@ impl ClusterMap {
         }
     }
 
+    /// Where the nodes that are not removed are reached.
+    pub(crate) fn addresses(&self) -> BTreeMap<NodeId, String> {
+        let present = self.nodes.iter().filter(|(_, node)| node.state != NodeState::Removed);
+        present.map(|(id, node)| (*id, node.peer_address.clone())).collect()
+    }
+
+    /// The number that was given to whoever asked with this token.
+    pub(crate) fn joined(&self, token: &str) -> Option<NodeId> {
+        self.tokens.get(token).copied()
+    }
+
     fn change(&mut self, command: MapCommand) {
+        self.revision += 1;
         match command {
+            MapCommand::Admit { token, address, peer_address, zone, version } => {
+                if self.tokens.contains_key(&token) {
+                    return;
+                }
+                let next = self.nodes.keys().max().map_or(NodeId(1), |last| NodeId(last.0 + 1));
+                let state = NodeState::Up;
+                let node = MapNode { address, peer_address, zone, version, started_at_ms: 0, state };
+                self.nodes.insert(next, node);
+                self.tokens.insert(token, next);
+            }
+            MapCommand::SetState { node, state } => {
+                if let Some(known) =
+                    self.nodes.get_mut(&node).filter(|known| known.state != NodeState::Removed)
+                {
+                    known.state = state;
+                }
+            }
+            MapCommand::Place { revision, placements } => {
+                if revision + 1 == self.revision {
+                    self.placements = placements;
+                }
+            }
             MapCommand::Create { cluster, shards, replication_factor, founder } => {
                 if self.placements.is_empty() {
                     let placement = Placement { replicas: vec![founder], preferred_leader: Some(founder) };
                     let placements = vec![placement; usize::from(shards)];
-                    *self = Self { cluster, replication_factor, nodes: BTreeMap::new(), placements };
+                    *self = Self { cluster, replication_factor, placements, ..Self::default() };
                 }
             }
             MapCommand::Register { node, address, peer_address, zone, version, started_at_ms } => {
@@ -218,7 +282,7 @@ mod tests {
         check(
             &encode(&map),
             &expect![[
-                r#"{"cluster":"ab","replication_factor":3,"nodes":{"1":{"address":"a:1","peer_address":"a:2","zone":null,"version":"1.0","started_at_ms":5,"state":"up"}},"placements":[{"replicas":[1],"preferred_leader":1},{"replicas":[1],"preferred_leader":1}]}"#
+                r#"{"cluster":"ab","replication_factor":3,"nodes":{"1":{"address":"a:1","peer_address":"a:2","zone":null,"version":"1.0","started_at_ms":5,"state":"up"}},"placements":[{"replicas":[1],"preferred_leader":1},{"replicas":[1],"preferred_leader":1}],"tokens":{},"revision":1}"#
             ]],
         );
         assert_eq!(decode::<ClusterMap>(&encode(&map)).expect("it decodes"), map);

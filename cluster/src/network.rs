@@ -215,6 +215,8 @@ pub struct JoinRequest {
     /// Made at random and kept in the node's data directory, so that asking again after a crash gives the
     /// same number.
     pub token: String,
+    /// Who it is already, for a node that was let in before and asks where the others are now.
+    pub member: Option<(String, NodeId)>,
     /// Where clients reach it.
     pub address: String,
     /// Where other nodes reach it.

@@ -23,6 +23,13 @@ pub struct Options {
     pub zone: Option<String>,
     /// The version of the program, for the cluster's map.
     pub version: String,
+    /// Peer address of a member of the cluster this node is to join; none founds a cluster of this node alone.
+    /// A node that is a member already asks there where the others are, if it is told nothing else.
+    pub join: Option<String>,
+    /// How long a node that is not yet a member tries to join before it gives up.
+    pub join_within: Duration,
+    /// How long a node may be silent before its replicas are given to others.
+    pub replace_after: Duration,
     /// How often a leader with followers is heard.
     pub heartbeat: Duration,
     /// The shortest wait before an election.
@@ -61,6 +68,9 @@ impl Default for Options {
             peer_address: String::new(),
             zone: None,
             version: env!("CARGO_PKG_VERSION").to_owned(),
+            join: None,
+            join_within: Duration::from_mins(1),
+            replace_after: Duration::from_mins(5),
             heartbeat: Duration::from_millis(200),
             election_min: Duration::from_millis(500),
             election_max: Duration::from_millis(600),

@@ -1,5 +1,7 @@
 //! What a node knows of its cluster at one moment, for operators to see.
 
+use serde::{Deserialize, Serialize};
+
 use crate::layout::{LogIndex, NodeId, ShardId, Term};
 use crate::map::NodeState;
 
@@ -46,8 +48,32 @@ pub struct NodeStatus {
     pub started_at_ms: u64,
 }
 
+/// What a node tells others of itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NodeReport {
+    /// Its number.
+    pub node: NodeId,
+    /// Its replicas, by shard; those of a shard it leads say how far the others are behind.
+    pub shards: Vec<ShardStatus>,
+    /// The group that keeps the map.
+    pub meta: ShardStatus,
+    /// What is wrong on it: code, detail, what to do.
+    pub problems: Vec<(String, String, String)>,
+}
+
+/// One replica of a shard, as its leader sees it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReplicaStatus {
+    /// The node that has it.
+    pub node: NodeId,
+    /// Whether it counts for a majority.
+    pub is_voter: bool,
+    /// How many entries it is behind the leader's log, where this node leads and knows.
+    pub lag: Option<u64>,
+}
+
 /// A shard's replica on this node.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ShardStatus {
     /// The shard.
     pub id: ShardId,
@@ -55,8 +81,8 @@ pub struct ShardStatus {
     pub term: Term,
     /// The leader of that term, where known.
     pub leader: Option<NodeId>,
-    /// The nodes that have a replica, by number.
-    pub replicas: Vec<NodeId>,
+    /// The replicas, by node.
+    pub replicas: Vec<ReplicaStatus>,
     /// The last index known to be committed.
     pub commit: Option<LogIndex>,
     /// The last index applied here.

@@ -103,7 +103,7 @@ impl Runtime {
             slot: hash.slot(),
             shard: status.id.0,
             leader: status.leader.map(|node| node.0),
-            replicas: status.replicas.iter().map(|node| node.0).collect(),
+            replicas: status.replicas.iter().map(|replica| replica.node.0).collect(),
         })
     }
 

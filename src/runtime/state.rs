@@ -142,7 +142,11 @@ impl Runtime {
             version: node.version.clone(),
             started_at: Timestamp(node.started_at_ms),
             leaders: status.shards.iter().filter(|shard| shard.leader == Some(node.id)).count(),
-            replicas: status.shards.iter().filter(|shard| shard.replicas.contains(&node.id)).count(),
+            replicas: status
+                .shards
+                .iter()
+                .filter(|shard| shard.replicas.iter().any(|replica| replica.node == node.id))
+                .count(),
         };
         status.nodes.iter().map(view).collect()
     }

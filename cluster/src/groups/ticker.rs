@@ -9,6 +9,7 @@
 
 use std::future::IntoFuture;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use futures_util::FutureExt;
@@ -87,13 +88,15 @@ impl Ticker {
         if metrics.state == ServerState::Leader {
             *election_due = now + self.random_wait();
             if group.proposer.fenced_term() >= metrics.current_term {
-                hand_over(group, raft, &metrics);
+                if !group.is_handing_over.load(Ordering::Acquire) {
+                    hand_over(group, raft, &metrics);
+                }
             } else if !is_only_voter || metrics.membership_config.membership().nodes().count() > 1 {
                 send(raft.trigger().heartbeat());
             }
         } else if is_only_voter && !Group::is_candidate(&metrics) {
             self.elect(raft, Vote::AtOnce);
-        } else if is_voter(group, &metrics) && now >= *election_due {
+        } else if group.is_voter() && now >= *election_due {
             *election_due = now + self.random_wait();
             self.elect(raft, Vote::AfterPreVote);
         }
@@ -148,16 +151,7 @@ fn hand_over(group: &Group, raft: &Raft, metrics: &RaftMetrics<TypeConfig>) {
     }
 }
 
-fn is_voter(group: &Group, metrics: &RaftMetrics<TypeConfig>) -> bool {
-    metrics
-        .membership_config
-        .membership()
-        .get_joint_config()
-        .iter()
-        .any(|config| config.contains(&group.node))
-}
-
 /// Sends a message to a Raft without waiting: one that is too busy to take it gets the next one.
-fn send<T>(message: impl IntoFuture<Output = T>) {
+pub(super) fn send<T>(message: impl IntoFuture<Output = T>) {
     let _ = tokio::task::coop::unconstrained(message.into_future()).now_or_never();
 }
