@@ -10,6 +10,7 @@ use futures_util::future::join_all;
 use openraft::async_runtime::WatchReceiver;
 use openraft::{Config, SnapshotPolicy};
 use parking_lot::Mutex;
+use rand::RngExt;
 use tokio::sync::{oneshot, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -85,9 +86,9 @@ pub(super) async fn open(
     let (health, metrics) = (Arc::new(Health::default()), Arc::new(ClusterMetrics::default()));
     let disk: Arc<dyn LogDisk> = Arc::new(RocksLog { database: database.clone() });
     let rocks = database.rocks().map_err(|error| OpenError::Storage(error.to_string()))?;
-    let hook = options.write_hook.clone();
+    let (hook, simulated) = (options.write_hook.clone(), options.simulated_disk.clone());
     let (writer, writer_end) =
-        Writer::start(rocks, disk.clone(), witness, health.clone(), metrics.clone(), hook)
+        Writer::start(rocks, disk.clone(), witness, health.clone(), metrics.clone(), hook, simulated)
             .map_err(|error| OpenError::Storage(error.to_string()))?;
     // Opening flushes nothing of what it recovered, so nothing of that may be confirmed before this.
     let row = Row::Put(Column::Map, keys::node_record(), codec::encode_identity(&identity));
@@ -159,7 +160,7 @@ fn display(path: &Path) -> String {
 fn identify(database: &Database, options: &Options) -> Result<Identity, OpenError> {
     let storage = |error: ReadError| OpenError::Storage(error.to_string());
     let Some(stored) = database.get(Column::Map, &keys::node_record()).map_err(storage)? else {
-        let cluster = ClusterId(rand::random());
+        let cluster = ClusterId(options.random().random());
         return Ok(Identity { cluster, node: FOUNDER, shards: options.shards });
     };
     let identity = codec::decode_identity(&stored).map_err(|error| OpenError::Storage(error.to_string()))?;
