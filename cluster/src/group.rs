@@ -307,6 +307,7 @@ impl Group {
                 self.leading_term(&server.borrow_and_update().vote).filter(|_| self.stopped().is_none());
             self.leadership.send_if_modified(|now| std::mem::replace(now, term) != term);
             let is_over = tokio::select! {
+                biased;
                 changed = server.changed() => changed.is_err(),
                 changed = applied_term.changed() => changed.is_err(),
                 // A fenced term leads no more.

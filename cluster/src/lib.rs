@@ -47,4 +47,4 @@ pub use metrics::{BUCKETS_US, ClusterMetrics, Counter, Gauge, Histogram};
 pub use network::{AskError, Network, NoPeers};
 pub use options::Options;
 pub use status::{ClusterStatus, NodeReport, NodeStatus, Problem, ReplicaStatus, ShardStatus};
-pub use storage::{ReadError, Reader, Scan, WriteHook, WriteKind};
+pub use storage::{ReadError, Reader, Scan, SimulatedDisk, WriteHook, WriteKind};

@@ -4,7 +4,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::storage::WriteHook;
+use rand::SeedableRng;
+use rand::rngs::StdRng;
+
+use crate::storage::{SimulatedDisk, WriteHook};
 
 /// What [`crate::Cluster::open`] is given.
 #[derive(Clone)]
@@ -56,6 +59,10 @@ pub struct Options {
     pub block_cache_bytes: usize,
     /// Called around every write to disk: tests make disks fail and count flushes with it.
     pub write_hook: Option<Arc<dyn WriteHook>>,
+    /// Runs the writer as a task on this disk, in the place of a thread: for simulations.
+    pub simulated_disk: Option<Arc<dyn SimulatedDisk>>,
+    /// Where the node's random choices come from; the operating system where there is none. For simulations.
+    pub seed: Option<u64>,
 }
 
 impl Default for Options {
@@ -84,6 +91,8 @@ impl Default for Options {
             log_cached_bytes: 1024 * 1024,
             block_cache_bytes: 64 * 1024 * 1024,
             write_hook: None,
+            simulated_disk: None,
+            seed: None,
         }
     }
 }
@@ -92,6 +101,11 @@ impl Default for Options {
 pub(crate) const SHARDS_MAX: u16 = 1_024;
 
 impl Options {
+    /// A source of random choices.
+    pub(crate) fn random(&self) -> StdRng {
+        self.seed.map_or_else(rand::make_rng, StdRng::seed_from_u64)
+    }
+
     /// What is wrong with these options, if anything.
     pub(crate) fn check(&self) -> Result<(), String> {
         let wrong = [

@@ -56,7 +56,7 @@ pub(super) async fn identify(parts: &Parts) -> Result<(Identity, Option<Joined>)
 }
 
 fn found(parts: &Parts) -> Identity {
-    let cluster = ClusterId(rand::random());
+    let cluster = ClusterId(parts.options.random().random());
     Identity { cluster, node: FOUNDER, shards: parts.options.shards, epoch: 1 }
 }
 
@@ -135,7 +135,7 @@ async fn token(parts: &Parts) -> Result<String, OpenError> {
         return Ok(stored);
     }
     let mut bytes = [0; TOKEN_BYTES];
-    rand::rng().fill(&mut bytes);
+    parts.options.random().fill(&mut bytes);
     let token: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
     let row = Row::Put(Column::Map, keys::join_record(), token.clone().into_bytes());
     let written = parts.writer.write(Change::Rows { rows: vec![row], flush: true }).await;

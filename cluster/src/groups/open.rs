@@ -60,9 +60,9 @@ pub(super) async fn open(
     let (health, metrics) = (Arc::new(Health::default()), Arc::new(ClusterMetrics::default()));
     let disk: Arc<dyn LogDisk> = Arc::new(RocksLog { database: database.clone() });
     let rocks = database.rocks().map_err(|error| OpenError::Storage(error.to_string()))?;
-    let hook = options.write_hook.clone();
+    let (hook, simulated) = (options.write_hook.clone(), options.simulated_disk.clone());
     let (writer, writer_end) =
-        Writer::start(rocks, disk.clone(), witness, health.clone(), metrics.clone(), hook)
+        Writer::start(rocks, disk.clone(), witness, health.clone(), metrics.clone(), hook, simulated)
             .map_err(storage)?;
     let parts = Parts { options, network, database, disk, writer, health, metrics };
     let (identity, joined) = match identify::identify(&parts).await {
@@ -203,6 +203,7 @@ async fn follow_addresses(
             network.know(addresses);
         }
         tokio::select! {
+            biased;
             () = stop.cancelled() => return,
             changed = map.changed() => if changed.is_err() { return },
         }

@@ -143,6 +143,7 @@ async fn register_later(
 ) {
     while let Some(node) = node.upgrade() {
         let changed = tokio::select! {
+            biased;
             () = stop.cancelled() => return,
             changed = change(&node, &register, CHANGE_WITHIN) => changed,
         };

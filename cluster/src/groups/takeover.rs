@@ -17,6 +17,8 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use openraft::async_runtime::WatchReceiver;
+use rand::RngExt;
+use rand::rngs::StdRng;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -66,6 +68,7 @@ pub(super) async fn watch(node: Weak<Inner>, stop: CancellationToken) {
         }
         drop(node);
         tokio::select! {
+            biased;
             () = stop.cancelled() => return,
             changed = peers.changed() => if changed.is_err() { return },
         }
@@ -97,7 +100,7 @@ async fn take_over(node: Weak<Inner>, dead: NodeId) {
     let tails = ask_tails(&node, dead, &led).await;
     let campaigns = led.into_iter().map(|(group, vote)| {
         let known = tails.get(&group.id).cloned().unwrap_or_default();
-        campaign(group, vote, known)
+        campaign(group, vote, known, node.options.random())
     });
     let groups = join_all(campaigns).await.len();
     let took_ms = begun.elapsed().as_millis();
@@ -141,7 +144,7 @@ async fn ask_tails(
 }
 
 /// Has the longest log campaign, and all of them if that does not help.
-async fn campaign(group: Arc<Group>, dead: Vote, tails: BTreeMap<NodeId, Tail>) {
+async fn campaign(group: Arc<Group>, dead: Vote, tails: BTreeMap<NodeId, Tail>, mut random: StdRng) {
     let Some(running) = &group.raft else { return };
     let mut chosen = chosen(&tails, group.node);
     let mut server = running.server.clone();
@@ -161,7 +164,7 @@ async fn campaign(group: Arc<Group>, dead: Vote, tails: BTreeMap<NodeId, Tail>) 
             // Somebody's campaign, perhaps this node's own, that nobody has won yet.
             super::ticker::send(running.raft.trigger().elect(false));
         }
-        let wait = Duration::from_millis(rand::random_range(WIN_WITHIN_MS));
+        let wait = Duration::from_millis(random.random_range(WIN_WITHIN_MS));
         let until = Instant::now() + wait;
         while let Ok(Ok(())) = tokio::time::timeout_at(until, server.changed()).await {
             let vote = server.borrow_watched().vote;

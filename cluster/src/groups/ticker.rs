@@ -15,6 +15,8 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use openraft::async_runtime::WatchReceiver;
 use openraft::{RaftMetrics, ServerState};
+use rand::RngExt;
+use rand::rngs::StdRng;
 use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
@@ -34,6 +36,7 @@ pub(super) struct Ticker {
     election_max: Duration,
     log_kept_entries: u64,
     log_kept_bytes: u64,
+    random: StdRng,
     metrics: Arc<ClusterMetrics>,
 }
 
@@ -52,6 +55,7 @@ impl Ticker {
             election_max: options.election_max,
             log_kept_entries: options.log_kept_entries,
             log_kept_bytes: options.log_kept_bytes,
+            random: options.random(),
             metrics,
         }
     }
@@ -62,6 +66,7 @@ impl Ticker {
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
+                biased;
                 () = stop.cancelled() => return,
                 now = ticks.tick() => self.tick(now),
             }
@@ -81,7 +86,7 @@ impl Ticker {
         self.groups = groups;
     }
 
-    fn drive(&self, group: &Group, running: &Running, election_due: &mut Instant, now: Instant) {
+    fn drive(&mut self, group: &Group, running: &Running, election_due: &mut Instant, now: Instant) {
         let metrics = running.metrics.borrow_watched().clone();
         let raft = &running.raft;
         let is_only_voter = group.is_only_voter(&metrics.membership_config);
@@ -108,8 +113,8 @@ impl Ticker {
         send(raft.trigger().elect(vote == Vote::AfterPreVote));
     }
 
-    fn random_wait(&self) -> Duration {
-        rand::random_range(self.election_min..=self.election_max)
+    fn random_wait(&mut self) -> Duration {
+        self.random.random_range(self.election_min..=self.election_max)
     }
 
     /// Purges what the log need not keep. The snapshot this needs is asked for on one tick, and there on a

@@ -4,6 +4,8 @@
 //! for all groups of the node. Writes of applied state ride along and ask for no flush of their own, since
 //! the log rebuilds them. Nothing is confirmed before the batch it is in is on disk, in the order it came.
 //! After a failure every write fails, those that wait and those to come.
+//!
+//! In a simulation it is a task in the place of a thread, whose disk takes the runtime's time ([`SimulatedDisk`]).
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -11,6 +13,7 @@ use std::time::Instant;
 use openraft::storage::IOFlushed;
 use rocksdb::{WriteBatch, WriteOptions};
 use tokio::sync::{mpsc, oneshot};
+use tokio_util::task::TaskTracker;
 
 use crate::metrics::ClusterMetrics;
 use crate::raft::{Entry, LogId, TypeConfig, Vote};
@@ -20,7 +23,7 @@ use crate::storage::keys::{Column, GroupId};
 use crate::storage::log::LogDisk;
 use crate::storage::progress::Progress;
 use crate::storage::witness::{Witness, vote_note};
-use crate::storage::{WriteHook, WriteKind};
+use crate::storage::{SimulatedDisk, WriteHook, WriteKind};
 
 /// Writes that may wait for the thread; those who bring more wait for room.
 const QUEUE_MAX: usize = 8_192;
@@ -88,8 +91,8 @@ pub(crate) struct Writer {
 }
 
 impl Writer {
-    /// Starts the thread. It ends with [`Self::end`], or when every `Writer` is dropped; then the receiver
-    /// resolves.
+    /// Starts the thread, or with a simulated disk the task. It ends with [`Self::end`], or when every `Writer`
+    /// is dropped; then the receiver resolves.
     pub(crate) fn start(
         rocks: Arc<Rocks>,
         log: Arc<dyn LogDisk>,
@@ -97,16 +100,25 @@ impl Writer {
         health: Arc<Health>,
         metrics: Arc<ClusterMetrics>,
         hook: Option<Arc<dyn WriteHook>>,
+        simulated: Option<Arc<dyn SimulatedDisk>>,
     ) -> std::io::Result<(Self, oneshot::Receiver<()>)> {
         let (queue, writes) = mpsc::channel(QUEUE_MAX);
         let (ended, end) = oneshot::channel();
         let (scratch, noted) = (Vec::new(), Vec::new());
         let thread = Thread { rocks, log, witness, health, metrics, hook, scratch, noted, has_ended: false };
-        std::thread::Builder::new().name("stead-writer".to_owned()).spawn(move || {
-            thread.run(writes); // and drops its share of the database
-            // Nobody waits for the end of a node that is dropped without a shutdown.
-            let _ = ended.send(());
-        })?;
+        // Both drop their share of the database first. Nobody waits for the end of a node that is dropped
+        // without a shutdown.
+        if let Some(disk) = simulated {
+            TaskTracker::new().spawn(async move {
+                thread.run_as_task(writes, disk.as_ref()).await;
+                let _ = ended.send(());
+            });
+        } else {
+            std::thread::Builder::new().name("stead-writer".to_owned()).spawn(move || {
+                thread.run(writes);
+                let _ = ended.send(());
+            })?;
+        }
         Ok((Self { queue }, end))
     }
 
@@ -168,9 +180,28 @@ impl Thread {
             self.metrics.writer_queue.set(queue.len() as u64);
             let mut writes = waiting.drain(..).peekable();
             while writes.peek().is_some() {
-                self.write_batch(&mut writes);
+                self.write_batch(&mut writes).confirm();
             }
         }
+        self.write_last();
+    }
+
+    /// The same as a task: the disk's time is the runtime's.
+    async fn run_as_task(mut self, mut queue: mpsc::Receiver<Write>, disk: &dyn SimulatedDisk) {
+        let mut waiting = Vec::new();
+        while !self.has_ended && queue.recv_many(&mut waiting, BATCH_WRITES_MAX).await > 0 {
+            let mut writes = std::mem::take(&mut waiting).into_iter().peekable();
+            while writes.peek().is_some() {
+                disk.begins().await;
+                let written = self.write_batch(&mut writes);
+                disk.ends(written.kind).await;
+                written.confirm();
+            }
+        }
+        self.write_last();
+    }
+
+    fn write_last(&mut self) {
         if self.health.failure().is_none()
             && let Err(error) = self.witness.write_last()
         {
@@ -178,8 +209,8 @@ impl Thread {
         }
     }
 
-    /// Writes one batch of what comes first, and confirms it.
-    fn write_batch(&mut self, writes: &mut impl Iterator<Item = Write>) {
+    /// Writes one batch of what comes first.
+    fn write_batch(&mut self, writes: &mut impl Iterator<Item = Write>) -> Written {
         let mut batch = WriteBatch::default();
         let mut confirms = Vec::new();
         let mut kind = WriteKind::Unsynced;
@@ -195,9 +226,7 @@ impl Thread {
         if let Err(WriteFailed(reason)) = &result {
             self.health.fail(reason.clone());
         }
-        for confirm in confirms {
-            confirm.tell(&result);
-        }
+        Written { confirms, result, kind }
     }
 
     fn stage(
@@ -297,6 +326,21 @@ fn stage_row(rocks: &Rocks, row: &Row, batch: &mut WriteBatch) {
     }
 }
 
+/// What became of a batch, and who is to hear of it.
+struct Written {
+    confirms: Vec<Confirm>,
+    result: Result<(), WriteFailed>,
+    kind: WriteKind,
+}
+
+impl Written {
+    fn confirm(self) {
+        for confirm in self.confirms {
+            confirm.tell(&self.result);
+        }
+    }
+}
+
 impl Confirm {
     fn tell(self, result: &Result<(), WriteFailed>) {
         match self {
@@ -351,8 +395,8 @@ mod tests {
         let witness = Witness::open(directory.path(), 1).expect("it opens");
         let hook: Option<Arc<dyn WriteHook>> = Some(Arc::new(Hiccup::default()));
         let rocks = database.rocks().expect("it is open");
-        let (writer, ended) =
-            Writer::start(rocks, log, witness, health.clone(), metrics.clone(), hook).expect("it starts");
+        let (writer, ended) = Writer::start(rocks, log, witness, health.clone(), metrics.clone(), hook, None)
+            .expect("it starts");
         let put =
             |key: u8| Change::Rows { rows: vec![Row::Put(Column::Map, vec![key], vec![])], flush: true };
         writer.write(put(1)).await.expect("the first is written");
