@@ -5,23 +5,29 @@
 //! nodes have two of each kind, and neither has to agree with the other on who dials.
 //!
 //! - `frame`, `wire`, `handshake`: every byte, frozen. `shake`: the handshake carried out.
+//! - `socket`: the two halves of a connection. `writer`: what waits on it, written.
 //! - `dial`: the connections to one peer, made and kept up. `connection`: asking on one of them.
-//! - `listen`: those that peers dial. `serve`: answering on one of them.
-//! - `link`: the messages of one group. `presence`: what is known of other processes.
+//! - `queue`: what waits to be written. `listen`: those that peers dial. `serve`: answering on one of them.
+//! - `link`: the messages of one group. `presence`: what is known of other processes. `end`: when one
+//!   of them has surely ended. `heard`: when a connection was last heard of.
 //! - `secret`: what members share.
 
 mod connection;
 mod dial;
+mod end;
 mod frame;
 mod handshake;
 mod heard;
 mod link;
 mod listen;
 mod presence;
+mod queue;
 pub mod secret;
 mod serve;
 mod shake;
+mod socket;
 mod wire;
+mod writer;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -97,6 +103,8 @@ struct Shared {
     member: OnceLock<Member>,
     presence: Presence,
     peers: Mutex<BTreeMap<NodeId, Arc<Peer>>>,
+    /// What closes the connections with a node, whoever dialled them, once it is none of the cluster's.
+    gone: Mutex<BTreeMap<NodeId, CancellationToken>>,
     metrics: Arc<LinkMetrics>,
     begun: Instant,
     refused_last: Mutex<Option<(std::net::IpAddr, String)>>,
@@ -119,6 +127,7 @@ impl TcpNetwork {
             member: OnceLock::new(),
             presence: Presence::new(),
             peers: Mutex::default(),
+            gone: Mutex::default(),
             metrics: Arc::default(),
             begun: Instant::now(),
             refused_last: Mutex::default(),
@@ -162,9 +171,16 @@ impl Shared {
         }
     }
 
-    /// What closes a connection that a peer dialled.
-    fn closing_of(&self, node: NodeId) -> CancellationToken {
-        self.peer(node).map_or_else(|| self.stop.child_token(), |peer| peer.gone.child_token())
+    fn gone(&self, node: NodeId) -> CancellationToken {
+        self.gone.lock().entry(node).or_insert_with(|| self.stop.child_token()).clone()
+    }
+
+    /// A node is none of the cluster's any more.
+    fn forget(&self, node: NodeId) {
+        if let Some(gone) = self.gone.lock().remove(&node) {
+            gone.cancel();
+        }
+        self.presence.forget(node);
     }
 
     /// Logs why somebody was refused, once and not at each of its tries.
@@ -217,11 +233,10 @@ impl Network for TcpNetwork {
     fn know(&self, addresses: BTreeMap<NodeId, String>) {
         let own = self.shared.member().map(|own| own.node);
         let mut peers = self.shared.peers.lock();
-        peers.retain(|node, peer| {
+        peers.retain(|node, _| {
             let is_known = addresses.contains_key(node);
             if !is_known {
-                peer.gone.cancel();
-                self.shared.presence.forget(*node);
+                self.shared.forget(*node);
             }
             is_known
         });
@@ -233,7 +248,7 @@ impl Network for TcpNetwork {
                 peer.moved(&address);
                 continue;
             }
-            let peer = Arc::new(Peer::new(node, address, self.shared.stop.child_token()));
+            let peer = Arc::new(Peer::new(node, address, self.shared.gone(node)));
             peers.insert(node, peer.clone());
             if own.is_some() {
                 self.dial(&peer);
