@@ -10,7 +10,7 @@
 //! - `queue`: what waits to be written. `listen`: those that peers dial. `serve`: answering on one of them.
 //! - `link`: the messages of one group. `presence`: what is known of other processes. `end`: when one
 //!   of them has surely ended. `heard`: when a connection was last heard of.
-//! - `secret`: what members share.
+//! - `secret`: what members share. `tls`: their certificates, if they have any.
 
 mod connection;
 mod dial;
@@ -26,11 +26,12 @@ pub mod secret;
 mod serve;
 mod shake;
 mod socket;
+pub mod tls;
 mod wire;
 mod writer;
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
@@ -51,6 +52,7 @@ use crate::network::tcp::handshake::{Purpose, Transcript};
 use crate::network::tcp::presence::Presence;
 use crate::network::tcp::secret::JoinSecret;
 use crate::network::tcp::shake::NotShaken;
+use crate::network::tcp::tls::Tls;
 use crate::network::tcp::wire::Ask;
 use crate::network::{
     AskError, Desk, GroupId, Inbound, JoinError, JoinRequest, Joined, Lane, Member, Network, PeerLink,
@@ -60,6 +62,8 @@ use crate::raft;
 
 /// How long somebody who asks to be let in waits for the answer.
 const JOIN_WITHIN: Duration = Duration::from_secs(15);
+/// Strangers fill no log: a warning about one at most so often.
+const STRANGERS_LOGGED_EVERY: Duration = Duration::from_secs(1);
 /// How long a stop waits for connections to end.
 const STOP_WITHIN: Duration = Duration::from_secs(2);
 
@@ -72,6 +76,8 @@ pub struct TcpOptions {
     pub secret: JoinSecret,
     /// The version of the program, for peers to see.
     pub version: String,
+    /// Encrypts the links; then it does so on every node.
+    pub tls: Option<Tls>,
 }
 
 /// What the links of a node count.
@@ -96,10 +102,18 @@ pub struct TcpNetwork {
     address: SocketAddr,
 }
 
+/// A stranger that was refused, for the log.
+struct Refused {
+    from: IpAddr,
+    reason: String,
+    at: Instant,
+}
+
 /// What all connections share.
 struct Shared {
     secret: JoinSecret,
     version: String,
+    tls: Option<Tls>,
     member: OnceLock<Member>,
     presence: Presence,
     peers: Mutex<BTreeMap<NodeId, Arc<Peer>>>,
@@ -107,7 +121,7 @@ struct Shared {
     gone: Mutex<BTreeMap<NodeId, CancellationToken>>,
     metrics: Arc<LinkMetrics>,
     begun: Instant,
-    refused_last: Mutex<Option<(std::net::IpAddr, String)>>,
+    refused_last: Mutex<Option<Refused>>,
     tasks: TaskTracker,
     stop: CancellationToken,
 }
@@ -124,6 +138,7 @@ impl TcpNetwork {
         let shared = Arc::new(Shared {
             secret: options.secret,
             version: options.version,
+            tls: options.tls,
             member: OnceLock::new(),
             presence: Presence::new(),
             peers: Mutex::default(),
@@ -185,11 +200,15 @@ impl Shared {
 
     /// Logs why somebody was refused, once and not at each of its tries.
     fn refuse_stranger(&self, from: SocketAddr, reason: &str) {
-        let refused = (from.ip(), reason.to_owned());
         let mut last = self.refused_last.lock();
-        if last.as_ref() != Some(&refused) {
+        let is_known = last.as_ref().is_some_and(|last| {
+            last.at.elapsed() < STRANGERS_LOGGED_EVERY || (last.from == from.ip() && last.reason == reason)
+        });
+        if is_known {
+            tracing::debug!(%from, reason, "a peer was refused");
+        } else {
             tracing::warn!(%from, reason, "a peer was refused");
-            *last = Some(refused);
+            *last = Some(Refused { from: from.ip(), reason: reason.to_owned(), at: Instant::now() });
         }
     }
 

@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that can not go on has failed")]
 
 mod asking;
+mod encrypted;
 mod ending;
 mod entries;
 mod handshake;

@@ -69,7 +69,12 @@ pub(crate) fn secret(text: &str) -> JoinSecret {
 }
 
 pub(crate) fn options(listen: &str) -> TcpOptions {
-    TcpOptions { listen: listen.parse().unwrap(), secret: secret(SECRET), version: "1.2.3".to_owned() }
+    TcpOptions {
+        listen: listen.parse().unwrap(),
+        secret: secret(SECRET),
+        version: "1.2.3".to_owned(),
+        tls: None,
+    }
 }
 
 /// The cluster of most tests.

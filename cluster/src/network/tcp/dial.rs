@@ -185,14 +185,14 @@ pub(super) async fn shake_hands(
     let (stream, dialled) = timeout(SHAKE_WITHIN, connect(address)).await.map_err(late)??;
     let from = stream.local_addr()?;
     let shaking = async {
-        let (source, mut sink) = socket::dialled(stream)?;
+        let (source, mut sink) = socket::dialled(stream, shared.tls.as_ref(), address).await?;
         let mut frames = FrameReader::new(source, HANDSHAKE_MAX_BYTES);
         let member = shared.member();
         let own = Own { secret: shared.secret.bytes(), version: &shared.version, member: member.as_ref() };
         let met = shake::dialler(&own, purpose, to, (dialled, from), &mut frames, &mut sink).await?;
         Ok((frames, sink, met, dialled))
     };
-    timeout(SHAKE_WITHIN, shaking).await.map_err(late)?
+    timeout(SHAKE_WITHIN, shaking).await.map_err(late)?.map_err(NotShaken::explained)
 }
 
 async fn connect(address: &str) -> io::Result<(TcpStream, SocketAddr)> {

@@ -135,7 +135,7 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
             if let Some(length) = self.buffer.first_chunk::<LENGTH_BYTES>() {
                 let length = u32::from_be_bytes(*length) as usize;
                 if length > self.max_bytes {
-                    return Err(io::Error::new(io::ErrorKind::InvalidData, "a frame is too large"));
+                    return Err(io::Error::new(io::ErrorKind::InvalidData, why_too_large(&self.buffer)));
                 }
                 if self.buffer.len() >= LENGTH_BYTES + length {
                     self.buffer.advance(LENGTH_BYTES);
@@ -152,6 +152,17 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
             }
             self.heard.set();
         }
+    }
+}
+
+/// A frame that is too large is most likely something else.
+fn why_too_large(bytes: &[u8]) -> &'static str {
+    match bytes {
+        // An alert or a handshake, of any version.
+        [0x15 | 0x16, 0x03, ..] => {
+            "it speaks TLS and this node does not: configure it on all nodes, or on none"
+        }
+        _ => "what it sent is no frame of a peer",
     }
 }
 

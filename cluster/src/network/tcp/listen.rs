@@ -87,7 +87,7 @@ async fn shake_hands(
     let own = Own { secret: shared.secret.bytes(), version: &shared.version, member: member.as_ref() };
     let judge = |hello: &Hello| judge(shared, member.map(|member| member.cluster), inbound, hello);
     let shaking = async {
-        let (source, mut sink) = socket::accepted(stream)?;
+        let (source, mut sink) = socket::accepted(stream, shared.tls.as_ref()).await?;
         let mut frames = FrameReader::new(source, HANDSHAKE_MAX_BYTES);
         let (hello, peer) = shake::listener(&own, (at, from), &mut frames, &mut sink, judge).await?;
         Ok((frames, sink, hello, peer))
@@ -98,7 +98,7 @@ async fn shake_hands(
         () = shared.stop.cancelled() => Err(NotShaken::Io(std::io::ErrorKind::Interrupted.into())),
         shaken = timeout(SHAKE_WITHIN, shaking) => shaken.map_err(late)?,
     };
-    shaken.inspect_err(|error| {
+    shaken.map_err(NotShaken::explained).inspect_err(|error| {
         if let NotShaken::Refused(reason) = error {
             shared.refuse_stranger(from, reason);
         }

@@ -16,6 +16,7 @@ use crate::network::tcp::handshake::{
     Challenge, Claim, Hello, PROTOCOL, PROTOCOL_MIN, Proof, Purpose, Side, Transcript, Verdict, Welcome,
     decode, encode, hex,
 };
+use crate::network::tcp::tls;
 
 /// Why two nodes did not come together.
 #[derive(Debug, thiserror::Error)]
@@ -24,6 +25,18 @@ pub(super) enum NotShaken {
     Refused(String),
     #[error(transparent)]
     Io(#[from] io::Error),
+}
+
+impl NotShaken {
+    /// Bytes or a certificate that will not do are a refusal: trying again as it is does not help.
+    pub(super) fn explained(self) -> Self {
+        match self {
+            Self::Io(error) if error.kind() == io::ErrorKind::InvalidData => {
+                Self::Refused(tls::reason(&error).unwrap_or_else(|| error.to_string()))
+            }
+            other => other,
+        }
+    }
 }
 
 /// What this side brings to a handshake.
