@@ -70,13 +70,13 @@ fn a_process_that_is_told_to_is_node_2() {
     let epoch = std::env::var(EPOCH).unwrap().parse().unwrap();
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let node = runtime.block_on(Node::start_as(member(PEER.0, epoch), options("127.0.0.1:0")));
+    let _entered = runtime.enter();
     let parent = [(NodeId(1), parent)];
     node.knows(&parent);
     println!("{ADDRESS}{}", node.address());
     // It ends with its parent at the latest.
     for command in std::io::stdin().bytes() {
         assert_eq!(command.unwrap(), b'l');
-        let _entered = runtime.enter();
         node.knows(&[]);
         node.knows(&parent);
     }

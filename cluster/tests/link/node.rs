@@ -36,7 +36,8 @@ pub(crate) struct Notes {
     pub(crate) appends: Semaphore,
     /// What each snapshot came to: its bytes, or why it broke off.
     pub(crate) snapshots: Mutex<Vec<Result<usize, String>>>,
-    /// Requests and streams whose future or stream is held here now.
+    /// Questions and streams that came here, and those whose future or stream is still held.
+    pub(crate) asked: AtomicUsize,
     pub(crate) held: Arc<AtomicUsize>,
     /// Whom it does not admit, with the reason.
     pub(crate) refused: Mutex<Option<String>>,
@@ -46,9 +47,10 @@ pub(crate) struct Notes {
 struct Held(Arc<AtomicUsize>);
 
 impl Held {
-    fn new(count: &Arc<AtomicUsize>) -> Self {
-        count.fetch_add(1, Ordering::SeqCst);
-        Self(count.clone())
+    fn new(notes: &Notes) -> Self {
+        notes.held.fetch_add(1, Ordering::SeqCst);
+        notes.asked.fetch_add(1, Ordering::SeqCst);
+        Self(notes.held.clone())
     }
 }
 
@@ -97,6 +99,7 @@ impl Node {
             appended: Mutex::default(),
             appends: Semaphore::new(Semaphore::MAX_PERMITS),
             snapshots: Mutex::default(),
+            asked: AtomicUsize::new(0),
             held: Arc::default(),
             refused: Mutex::default(),
         });
@@ -140,6 +143,15 @@ impl Node {
 
     pub(crate) fn held(&self) -> usize {
         self.notes.held.load(Ordering::SeqCst)
+    }
+
+    pub(crate) fn asked(&self) -> usize {
+        self.notes.asked.load(Ordering::SeqCst)
+    }
+
+    /// Waits until one more came than `before`, and none is held any more.
+    pub(crate) async fn lets_go(&self, before: usize) {
+        until("what came is let go", || async { self.asked() > before && self.held() == 0 }).await;
     }
 }
 
@@ -252,9 +264,9 @@ impl Inbound for Desks {
     }
 
     fn answer(&self, _: NodeId, _: Desk, request: Bytes) -> BoxFuture<'static, Bytes> {
-        let held = self.0.held.clone();
+        let held = Held::new(&self.0);
         async move {
-            let _held = Held::new(&held);
+            let _held = held;
             if request.as_ref() == b"hang" {
                 std::future::pending::<()>().await;
             }
@@ -265,7 +277,7 @@ impl Inbound for Desks {
 
     /// `size` or `size*count`: so many parts of so many bytes, without a count no end of them.
     fn stream(&self, _: NodeId, request: Bytes) -> BoxStream<'static, Bytes> {
-        let held = Held::new(&self.0.held);
+        let held = Held::new(&self.0);
         let text = std::str::from_utf8(&request).unwrap();
         let (size, count) = text.split_once('*').unwrap_or((text, "18446744073709551615"));
         let (size, count): (usize, u64) = (size.parse().unwrap(), count.parse().unwrap());
