@@ -108,8 +108,11 @@ impl Server {
     pub async fn run_until(self, told: impl Future<Output = ()> + Send) -> Result<(), Error> {
         let Self { listener, cluster, runtime, hub, api, drain, .. } = self;
         let front = api::front(api);
+        let cluster_too = cluster.clone();
         let told = async {
             told.await;
+            // First, while everything still answers: what is asked of this node from here on goes elsewhere.
+            cluster_too.hand_over().await;
             hub.close();
         };
         api::listen(listener, front, told, drain).await;
