@@ -31,7 +31,7 @@ use crate::layout::{NodeId, ShardId, ShardLayout};
 use crate::machine::Machine;
 use crate::map::{ClusterId, ClusterMap};
 use crate::metrics::ClusterMetrics;
-use crate::network::{AskError, Desk, Network};
+use crate::network::{AskError, Desk, Network, PeerStates};
 use crate::options::Options;
 use crate::status::{ClusterStatus, NodeReport, Problem};
 use crate::storage::codec::Identity;
@@ -244,6 +244,12 @@ impl Cluster {
     pub fn reaches(&self, node: NodeId) -> bool {
         node == self.0.identity.node
             || self.0.network.peers().borrow().get(&node).is_some_and(|peer| peer.connected)
+    }
+
+    /// What is known of the processes of the other nodes.
+    #[must_use]
+    pub fn peers(&self) -> PeerStates {
+        self.0.network.peers().borrow().clone()
     }
 
     /// What all nodes that answer within so long know of the cluster.
