@@ -11,6 +11,7 @@ mod register;
 mod survey;
 mod takeover;
 mod ticker;
+mod wish;
 
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -24,11 +25,13 @@ use tokio_util::task::TaskTracker;
 
 use crate::application::Application;
 use crate::group::{Group, Shard};
+pub use crate::groups::register::ChangeError;
+pub use crate::groups::wish::WishError;
 use crate::layout::{NodeId, ShardId, ShardLayout};
 use crate::machine::Machine;
 use crate::map::{ClusterId, ClusterMap};
 use crate::metrics::ClusterMetrics;
-use crate::network::{AskError, Desk, Network};
+use crate::network::{AskError, Desk, Network, PeerStates};
 use crate::options::Options;
 use crate::status::{ClusterStatus, NodeReport, Problem};
 use crate::storage::codec::Identity;
@@ -241,6 +244,12 @@ impl Cluster {
     pub fn reaches(&self, node: NodeId) -> bool {
         node == self.0.identity.node
             || self.0.network.peers().borrow().get(&node).is_some_and(|peer| peer.connected)
+    }
+
+    /// What is known of the processes of the other nodes.
+    #[must_use]
+    pub fn peers(&self) -> PeerStates {
+        self.0.network.peers().borrow().clone()
     }
 
     /// What all nodes that answer within so long know of the cluster.
