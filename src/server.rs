@@ -138,7 +138,7 @@ async fn open_cluster(
     };
     let in_peer_listen = |source| Error::Listen { address: config.peer_listen, flag: "peer-listen", source };
     let version = env!("CARGO_PKG_VERSION").to_owned();
-    let tcp = TcpOptions { listen: config.peer_listen, secret: join_secret(config)?, version };
+    let tcp = TcpOptions { listen: config.peer_listen, secret: join_secret(config)?, version, tls: None };
     let network = TcpNetwork::bind(tcp).await.map_err(in_peer_listen)?;
     let options = stead_cluster::Options {
         data_dir: config.data.clone(),

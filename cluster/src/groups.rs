@@ -278,7 +278,6 @@ impl Cluster {
         let inner = &self.0;
         inner.stop.cancel();
         inner.tasks.close();
-        inner.network.stop().await;
         for shard in inner.shards.iter().chain([&inner.meta]) {
             shard.group().proposer.close("the node is shutting down");
         }
@@ -289,6 +288,8 @@ impl Cluster {
                 tracing::warn!(%error, "a raft did not end cleanly");
             }
         }
+        // Last, for a port that refuses tells the others that nothing is answered here any more.
+        inner.network.stop().await;
         inner.tasks.wait().await;
         inner.writer.end().await;
         let writer_end = inner.writer_end.lock().take();
