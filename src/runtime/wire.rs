@@ -26,7 +26,7 @@ const VERSION: u8 = 1;
 pub(super) struct NotReadable;
 
 /// Who asks, as it travels.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct CallerForm {
     tenant: Arc<str>,
     subject: Arc<str>,
@@ -228,19 +228,37 @@ type Raw = Box<RawValue>;
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum OutcomeForm {
-    Initialized { created: bool },
+    Initialized {
+        created: bool,
+    },
     Result(Raw),
     Put,
-    KeyDeleted { present: bool },
+    KeyDeleted {
+        present: bool,
+    },
     Deleted,
-    State { exists: bool, entries: Vec<(String, Raw)>, updated_at_ms: u64 },
+    State {
+        exists: bool,
+        entries: Vec<(String, Raw)>,
+        updated_at_ms: u64,
+    },
     Value(Raw),
     /// The key is not there. An absent value must not look like the value `null`.
     NoValue,
-    Entries { entries: Vec<(String, Raw)>, cursor: Option<String> },
-    Updates { updates: Vec<String>, complete: bool },
-    Init { entries: Option<Vec<(String, Raw)>> },
-    Resumed { updates: Vec<String> },
+    Entries {
+        entries: Vec<(String, Raw)>,
+        cursor: Option<String>,
+    },
+    Updates {
+        updates: Vec<String>,
+        complete: bool,
+    },
+    Init {
+        entries: Option<Vec<(String, Raw)>>,
+    },
+    Resumed {
+        updates: Vec<String>,
+    },
 }
 
 fn raw(value: &Value) -> Raw {
