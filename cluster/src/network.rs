@@ -3,10 +3,11 @@
 //! [`Network`] is what a cluster is given; [`Inbound`] is what it gives back. Messages are openraft's own types,
 //! since whoever carries them (TCP, a simulation) only has to bring them over and hand the answer back.
 //!
-//! - `adapter`: the network as openraft uses it. `alone`: the network of a node alone.
+//! - `adapter`: the network as openraft uses it. `alone`: the network of a node alone. [`tcp`]: the real one.
 
 pub(crate) mod adapter;
 mod alone;
+pub mod tcp;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
