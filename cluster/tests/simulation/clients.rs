@@ -89,8 +89,9 @@ impl Clients {
 
     fn ask(&mut self, now_ms: u64, hosts: &[Host], around: &Surroundings, random: &mut StdRng) -> Client {
         self.asked += 1;
-        let open: Vec<Register> =
-            (0..REGISTERS).filter(|register| !self.is_closing || !self.answered.contains_key(register)).collect();
+        let open: Vec<Register> = (0..REGISTERS)
+            .filter(|register| !self.is_closing || !self.answered.contains_key(register))
+            .collect();
         let register = open[random.random_range(0..open.len())];
         let action = match random.random_range(0..10) {
             0..4 => Action::Add(random.random_range(1..10)),

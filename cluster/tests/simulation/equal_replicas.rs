@@ -6,9 +6,9 @@ use crate::world::{Plan, Run};
 
 /// While it went on, each command left the same digest wherever it was applied; in the end all rows are compared.
 pub(crate) fn violations(run: &Run) -> Vec<String> {
-    let mut wrong: Vec<String> = run.observer.with(|seen| {
-        seen.violations.iter().filter(|what| !what.contains("lead shard")).cloned().collect()
-    });
+    let mut wrong: Vec<String> = run
+        .observer
+        .with(|seen| seen.violations.iter().filter(|what| !what.contains("lead shard")).cloned().collect());
     if run.silent.is_empty() {
         for pair in run.replicas.windows(2) {
             let [(shard, host, rows), (next_shard, next_host, next_rows)] = pair else { continue };

@@ -62,7 +62,13 @@ impl Faults {
     }
 
     /// Lets go wrong what does now, and ends what has lasted.
-    pub(crate) fn strike(&mut self, now_ms: u64, hosts: &mut [Host], around: &Surroundings, random: &mut StdRng) {
+    pub(crate) fn strike(
+        &mut self,
+        now_ms: u64,
+        hosts: &mut [Host],
+        around: &Surroundings,
+        random: &mut StdRng,
+    ) {
         if self.clears_ms.is_some_and(|clears| clears <= now_ms) {
             self.clear_network(now_ms, around);
         }

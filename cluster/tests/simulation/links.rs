@@ -137,7 +137,9 @@ impl PeerLink for Link {
         async move {
             match futures_util::future::select(Box::pin(sending), cancel).await {
                 futures_util::future::Either::Left((sent, _)) => sent,
-                futures_util::future::Either::Right(((), _)) => Err(NotReached("it was cancelled".to_owned())),
+                futures_util::future::Either::Right(((), _)) => {
+                    Err(NotReached("it was cancelled".to_owned()))
+                }
             }
         }
         .boxed()
@@ -158,8 +160,7 @@ impl Link {
         let Snapshot { meta, snapshot: mut own } = snapshot;
         let (chunks, theirs) = ShardSnapshot::from_peer();
         let (group, order) = (self.group, Arc::new(Order::default()));
-        let begin =
-            act(move |inbound| inbound.snapshot(group, vote, Snapshot { meta, snapshot: theirs }));
+        let begin = act(move |inbound| inbound.snapshot(group, vote, Snapshot { meta, snapshot: theirs }));
         let request = Request { name: "snapshot", order: None, timeout, act: begin };
         let installing = self.network.call(self.node, &self.address, request);
         let sending = async {

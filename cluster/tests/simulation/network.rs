@@ -118,7 +118,8 @@ impl SimNetwork {
         if let Some(reason) = self.refusal(node) {
             return Err(NotReached(reason));
         }
-        let host = self.host(node, fallback).ok_or_else(|| NotReached("its address is not known".to_owned()))?;
+        let host =
+            self.host(node, fallback).ok_or_else(|| NotReached("its address is not known".to_owned()))?;
         self.call_host(host, request).await
     }
 
@@ -197,7 +198,8 @@ impl Network for SharedNetwork {
     fn join(&self, address: String, request: JoinRequest) -> BoxFuture<'static, Result<Joined, JoinError>> {
         let network = self.network.clone();
         async move {
-            let host = host_of(&address).ok_or_else(|| JoinError::Refused("what address is that".to_owned()))?;
+            let host =
+                host_of(&address).ok_or_else(|| JoinError::Refused("what address is that".to_owned()))?;
             let act: Act<_> = Box::new(move |inbound| {
                 let joining = inbound.join(request);
                 async move { Ok(joining.await) }.boxed()

@@ -15,16 +15,22 @@ pub(crate) fn violations(run: &Run) -> Vec<String> {
         let mut places: BTreeMap<_, OperationId> = BTreeMap::new();
         for (operation, (shard, index, (count, _))) in &seen.applied {
             if let Some(other) = places.insert((*shard, *count), *operation) {
-                wrong.push(format!("operations {other} and {operation} have the same place, {index} of shard {shard}"));
+                wrong.push(format!(
+                    "operations {other} and {operation} have the same place, {index} of shard {shard}"
+                ));
             }
         }
         for (operation, host) in &seen.confirmed {
             match seen.applied.get(operation) {
-                None => wrong.push(format!("operation {operation} was confirmed by host {host}, and applied by nobody")),
+                None => wrong.push(format!(
+                    "operation {operation} was confirmed by host {host}, and applied by nobody"
+                )),
                 Some((shard, index, (count, _))) => {
                     for (_, host, rows) in run.replicas.iter().filter(|(of, _, _)| of == shard) {
                         if digest_of(rows).0 < *count {
-                            wrong.push(format!("operation {operation}, {index} of shard {shard}, is lost on host {host}"));
+                            wrong.push(format!(
+                                "operation {operation}, {index} of shard {shard}, is lost on host {host}"
+                            ));
                         }
                     }
                 }
@@ -41,6 +47,14 @@ pub(crate) fn violations(run: &Run) -> Vec<String> {
 
 #[test]
 fn nothing_acknowledged_is_lost() {
-    let kinds = [Kind::Kill, Kind::PowerCut, Kind::Blackout, Kind::SlowDisk, Kind::FailedDisk, Kind::Restart, Kind::Storm];
+    let kinds = [
+        Kind::Kill,
+        Kind::PowerCut,
+        Kind::Blackout,
+        Kind::SlowDisk,
+        Kind::FailedDisk,
+        Kind::Restart,
+        Kind::Storm,
+    ];
     check("nothing_lost::nothing_acknowledged_is_lost", 40, &Plan::of(&kinds));
 }

@@ -6,7 +6,8 @@ use crate::world::{Plan, Run};
 
 /// Whoever led was noted while it did; two of one term were noted at once.
 pub(crate) fn violations(run: &Run) -> Vec<String> {
-    run.observer.with(|seen| seen.violations.iter().filter(|what| what.contains("lead shard")).cloned().collect())
+    run.observer
+        .with(|seen| seen.violations.iter().filter(|what| what.contains("lead shard")).cloned().collect())
 }
 
 #[test]

@@ -90,7 +90,8 @@ fn library(directory: &TempDir) -> PathBuf {
 
 fn compile(library: &Path) {
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/simulation/seeded.c");
-    let compiled = Command::new("cc").args(["-O2", "-shared", "-fPIC", "-o"]).arg(library).arg(source).output();
+    let compiled =
+        Command::new("cc").args(["-O2", "-shared", "-fPIC", "-o"]).arg(library).arg(source).output();
     let compiled = compiled.expect("cc is here, or RocksDB would not have been built");
     assert!(compiled.status.success(), "{}", String::from_utf8_lossy(&compiled.stderr));
 }

@@ -37,7 +37,12 @@ pub(crate) struct Plan {
 impl Plan {
     /// Runs with these faults above all; some of the others come too.
     pub(crate) fn of(kinds: &[Kind]) -> Self {
-        Self { hosts: std::env::var("HOSTS").map_or(3, |n| n.parse().unwrap()), kinds: kinds.to_vec(), skew_max_ppm: 40_000, chaos_ms: 12_000 }
+        Self {
+            hosts: std::env::var("HOSTS").map_or(3, |n| n.parse().unwrap()),
+            kinds: kinds.to_vec(),
+            skew_max_ppm: 40_000,
+            chaos_ms: 12_000,
+        }
     }
 }
 
@@ -74,7 +79,8 @@ pub(crate) fn run(seed: u64, plan: &Plan, trace: Trace) -> Run {
     world.faults = Some(Faults::new(plan.kinds.clone(), world.now_ms));
     world.until(chaos_ms, |_| false);
     world.heal();
-    if formed && !world.until(HEALS_MS, |world| world.clients.have_all_answered() && world.clients.are_done()) {
+    if formed && !world.until(HEALS_MS, |world| world.clients.have_all_answered() && world.clients.are_done())
+    {
         let answered = &world.clients.answered;
         let answered = format!("only these registers answered after healing: {answered:?}");
         world.give_up(answered);
@@ -113,13 +119,7 @@ impl World {
             block_cache_bytes: 1024 * 1024,
             ..Options::default()
         };
-        let around = Surroundings {
-            wire,
-            trace,
-            doors: Arc::default(),
-            observer: Arc::default(),
-            options,
-        };
+        let around = Surroundings { wire, trace, doors: Arc::default(), observer: Arc::default(), options };
         let directory = directory();
         let host = |id| {
             let skew_ppm = random.random_range(-plan.skew_max_ppm..=plan.skew_max_ppm);
@@ -170,11 +170,19 @@ impl World {
             self.note_leaders();
         }
         if self.now_ms == 3_000 {
-            let members: std::collections::BTreeMap<_, _> = self.hosts.iter().filter_map(|host| Some((host.node()?, crate::network::address_of(host.id)))).collect();
-            if let Some(process) = &self.hosts[0].process && let Some(service) = process.service() {
+            let members: std::collections::BTreeMap<_, _> = self
+                .hosts
+                .iter()
+                .filter_map(|host| Some((host.node()?, crate::network::address_of(host.id))))
+                .collect();
+            if let Some(process) = &self.hosts[0].process
+                && let Some(service) = process.service()
+            {
                 process.spawn(async move {
                     for shard in service.cluster().shards() {
-                        if let Err(error) = shard.change_members(members.clone()).await { eprintln!("{error}"); }
+                        if let Err(error) = shard.change_members(members.clone()).await {
+                            eprintln!("{error}");
+                        }
                     }
                 });
             }
@@ -239,7 +247,10 @@ impl World {
                 let is_it = |(shard, host, _): &&(ShardId, HostId, _)| {
                     *shard == number && self.hosts[*host].node() == Some(*voter)
                 };
-                reached.iter().find(is_it).is_some_and(|(_, _, reached)| *reached == (last, last.unwrap_or_default()))
+                reached
+                    .iter()
+                    .find(is_it)
+                    .is_some_and(|(_, _, reached)| *reached == (last, last.unwrap_or_default()))
             };
             voters.iter().all(is_level)
         })
@@ -260,7 +271,8 @@ impl World {
         let stopped = self.replicas(|shard| shard.status().stopped);
         self.silent.push(why);
         for (shard, host, stopped) in stopped {
-            self.silent.extend(stopped.map(|reason| format!("shard {shard} is stopped on host {host}: {reason}")));
+            self.silent
+                .extend(stopped.map(|reason| format!("shard {shard} is stopped on host {host}: {reason}")));
         }
     }
 
@@ -270,7 +282,8 @@ impl World {
             let rows = shard.reader().scan(Space::State, everything.clone());
             rows.collect::<Result<Vec<_>, _>>().unwrap_or_default()
         });
-        let voters: Vec<_> = (0..SHARDS).map(|number| self.led(ShardId(number)).map_or(Vec::new(), |led| led.1)).collect();
+        let voters: Vec<_> =
+            (0..SHARDS).map(|number| self.led(ShardId(number)).map_or(Vec::new(), |led| led.1)).collect();
         let is_member = |shard: ShardId, host: HostId| {
             self.hosts[host].node().is_some_and(|node| voters[usize::from(shard.0)].contains(&node))
         };
