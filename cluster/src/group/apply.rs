@@ -21,7 +21,8 @@ use crate::metrics::ClusterMetrics;
 use crate::raft::{Commands, Effect, Entry, LogId, StoredMembership, TypeConfig, term_of};
 use crate::storage::Reader;
 use crate::storage::codec::Applied;
-use crate::storage::snapshot::{self, ShardSnapshot};
+use crate::storage::snapshot::ShardSnapshot;
+use crate::storage::staging::Staged;
 use crate::storage::state::StateStore;
 use crate::storage::writer::{Change, Confirm, Row, Writer};
 
@@ -163,19 +164,14 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
     async fn install_snapshot(
         &mut self,
         meta: &SnapshotMetaOf<TypeConfig>,
-        mut snapshot: ShardSnapshot,
+        snapshot: ShardSnapshot,
     ) -> Result<(), io::Error> {
+        let staged = match snapshot.into_staged() {
+            Ok(staged) => staged,
+            Err(snapshot) => Staged::receive(self.store.clone(), self.writer.clone(), snapshot).await?,
+        };
         let old = self.store.incarnation();
-        let new = old + 1;
-        self.write(self.store.rows_without(new), false).await?;
-        let mut sequence = (0, 0);
-        while let Some(chunk) = snapshot.next().await? {
-            let chunk = snapshot::parse(&chunk, self.store.group, new);
-            let chunk = chunk.ok_or_else(|| io::Error::other("a chunk of a snapshot is damaged"))?;
-            sequence = chunk.sequence.unwrap_or(sequence);
-            self.write(chunk.rows, false).await?;
-        }
-        let (sequence_term, sequence) = sequence;
+        let (new, (sequence_term, sequence)) = staged.keep();
         let applied = Applied { incarnation: new, log_id: meta.last_log_id, sequence, sequence_term };
         let rows = self.store.rows(Writes::default(), &applied, Some(&meta.last_membership));
         self.write(rows, true).await?;

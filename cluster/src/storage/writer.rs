@@ -128,6 +128,11 @@ impl Writer {
         sent.map_err(|_| WriteFailed("the node is shutting down".to_owned()))
     }
 
+    /// Queues a write of which nobody is to hear, if there is room.
+    pub(crate) fn try_send(&self, change: Change) {
+        drop(self.queue.try_send(Write { change, confirm: Confirm::Nobody }));
+    }
+
     /// Queues a write and waits until it is on disk (a write that asks for no flush: in the log of `RocksDB`).
     pub(crate) async fn write(&self, change: Change) -> Result<(), WriteFailed> {
         let (confirm, confirmed) = oneshot::channel();
