@@ -246,7 +246,7 @@ fn replicas(metrics: &RaftMetrics<TypeConfig>) -> Vec<ReplicaStatus> {
 }
 
 impl Group {
-    fn lead(&self) -> Result<Term, NotLeading> {
+    pub(crate) fn lead(&self) -> Result<Term, NotLeading> {
         if let Some(reason) = self.stopped() {
             return Err(NotLeading { leader: None, stopped: Some(reason) });
         }

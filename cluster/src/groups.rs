@@ -2,8 +2,10 @@
 
 mod desk;
 mod identify;
+mod keeper;
 mod open;
 mod reception;
+mod reconciler;
 mod recover;
 mod register;
 mod takeover;
@@ -75,6 +77,7 @@ struct Inner {
     layout: ShardLayout,
     shards: Vec<Shard>,
     meta: Shard,
+    meta_led: Mutex<keeper::Led>,
     map: watch::Receiver<Arc<ClusterMap>>,
     network: Arc<dyn Network>,
     application: OnceLock<Arc<dyn Application>>,

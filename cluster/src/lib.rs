@@ -33,7 +33,9 @@ mod map;
 mod metrics;
 pub mod network;
 mod options;
+mod placement;
 mod raft;
+mod reconcile;
 mod status;
 mod storage;
 

@@ -17,7 +17,7 @@ use crate::groups::identify::{self, FOUNDER};
 use crate::groups::reception::Reception;
 use crate::groups::recover::{Membered, Parts, open_group, raft_config};
 use crate::groups::ticker::Ticker;
-use crate::groups::{Clock, Cluster, Inner, OpenError, register, takeover};
+use crate::groups::{Clock, Cluster, Inner, OpenError, keeper, reconciler, register, takeover};
 use crate::layout::{ShardId, ShardLayout};
 use crate::machine::Machine;
 use crate::map::{ClusterMap, MapMachine};
@@ -171,6 +171,7 @@ async fn start(
         layout,
         shards,
         meta,
+        meta_led: Mutex::default(),
         map,
         network: network.clone(),
         application: OnceLock::new(),
@@ -187,6 +188,8 @@ async fn start(
     let Identity { cluster, node, epoch, .. } = inner.identity;
     network.start(Member { cluster, node, epoch }, Arc::new(Reception::new(&inner)));
     inner.tasks.spawn(takeover::watch(Arc::downgrade(&inner), inner.stop.clone()));
+    inner.tasks.spawn(reconciler::run(Arc::downgrade(&inner), inner.stop.clone()));
+    inner.tasks.spawn(keeper::run(Arc::downgrade(&inner), inner.stop.clone()));
     Cluster(inner)
 }
 

@@ -189,9 +189,19 @@ mod tests {
             to: Some(NodeId(1)),
             nonce: "00".to_owned(),
         };
-        check(&encode(&hello), &expect![""]);
+        check(
+            &encode(&hello),
+            &expect![[
+                r#"{"stead":"stead","protocol":[1,1],"version":"0.1.0","purpose":"raft","member":{"cluster":"ab","node":2,"epoch":3},"to":1,"nonce":"00"}"#
+            ]],
+        );
         let welcome = Verdict::Welcome { claim, version: "0.1.0".to_owned(), proof: "ff".to_owned() };
-        check(&encode(&welcome), &expect![""]);
+        check(
+            &encode(&welcome),
+            &expect![[
+                r#"{"welcome":{"claim":{"cluster":"ab","node":2,"epoch":3},"version":"0.1.0","proof":"ff"}}"#
+            ]],
+        );
     }
 
     #[test]

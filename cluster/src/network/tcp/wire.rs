@@ -203,16 +203,24 @@ mod tests {
 
     #[test]
     fn messages_are_frozen() {
-        check(&encode_append(&append()), &expect![""]);
+        check(
+            &encode_append(&append()),
+            &expect![
+                "00 00 00 00 00 00 00 03 00 00 00 00 00 00 00 02 01 01 00 00 00 00 00 00 00 03 00 00 00 00 00 00 00 06 00 00 00 00 00 00 00 00 07 00 00 00 17 01 01 00 00 00 00 00 00 00 03 00 00 00 00 00 00 00 01 00 00 00 01 63"
+            ],
+        );
         let again = decode_append(encode_append(&append()).into()).expect("it was encoded here");
         assert_eq!(again.to_string(), append().to_string());
         let higher = AppendResponse::HigherVote(Vote::new(4, NodeId(1)));
-        check(&encode_append_response(&higher), &expect![""]);
+        check(
+            &encode_append_response(&higher),
+            &expect!["03 00 00 00 00 00 00 00 04 00 00 00 00 00 00 00 01 00"],
+        );
         for response in [AppendResponse::Success, AppendResponse::Conflict, higher] {
             assert_eq!(decode_append_response(encode_append_response(&response).into()), Ok(response));
         }
-        check(&Ask::Vote(GroupId(3)).encode(b"x"), &expect![""]);
-        check(&Ask::Answer(Desk::Application).encode(b"x"), &expect![""]);
+        check(&Ask::Vote(GroupId(3)).encode(b"x"), &expect!["02 00 03 78"]);
+        check(&Ask::Answer(Desk::Application).encode(b"x"), &expect!["07 78"]);
     }
 
     proptest! {
