@@ -202,22 +202,6 @@ impl Shard {
         self.0.store.written.wait(index).await.map_err(Stopped)
     }
 
-    /// Temporary.
-    #[cfg(feature = "simulation")]
-    pub async fn change_members(
-        &self,
-        members: std::collections::BTreeMap<NodeId, String>,
-    ) -> Result<(), String> {
-        let Some(running) = &self.0.raft else { return Err("stopped".to_owned()) };
-        for (node, address) in &members {
-            let peer = crate::raft::Peer { address: address.clone() };
-            running.raft.add_learner(*node, peer, true).await.map_err(|e| e.to_string())?;
-        }
-        let voters: std::collections::BTreeSet<NodeId> = members.keys().copied().collect();
-        running.raft.change_membership(voters, false).await.map_err(|e| e.to_string())?;
-        Ok(())
-    }
-
     /// Reads the shard's applied state.
     #[must_use]
     pub fn reader(&self) -> Reader {

@@ -25,6 +25,9 @@ use crate::wire::{Arrival, End, HostId, Order, Wire};
 /// How long joining a member may take.
 const JOIN_TIMEOUT: Duration = Duration::from_secs(3);
 
+/// How long a link that loses something takes to notice.
+const BREAKS_WITHIN: Duration = Duration::from_secs(2);
+
 /// What a process does with a message; polled once before the next one is taken.
 pub(crate) type Work = Box<dyn FnOnce() -> BoxFuture<'static, ()> + Send>;
 
@@ -155,8 +158,11 @@ impl SimNetwork {
         let answered = tokio::time::timeout(request.timeout, async {
             match answer.await {
                 Ok(result) => result,
-                // Lost on the way: nobody tells.
-                Err(_) => std::future::pending().await,
+                // Lost on the way, or with the process that had it: nobody tells, but the link breaks in time.
+                Err(_) => {
+                    tokio::time::sleep(BREAKS_WITHIN).await;
+                    Err(NotReached("the link broke".to_owned()))
+                }
             }
         });
         let answered = answered.await.unwrap_or_else(|_| Err(NotReached("no answer in time".to_owned())));

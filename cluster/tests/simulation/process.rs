@@ -119,11 +119,6 @@ impl Process {
         }
     }
 
-    /// Does something on the node.
-    pub(crate) fn spawn(&self, work: impl Future<Output = ()> + Send + 'static) {
-        drop(self.runtime.spawn(work));
-    }
-
     /// Runs for so long by its own clock.
     pub(crate) fn run_ms(&mut self, duration_ms: u64) {
         self.local_ms += duration_ms;

@@ -26,7 +26,6 @@ use crate::wire::{HostId, Wire};
 /// What kind of run it is.
 #[derive(Debug, Clone)]
 pub(crate) struct Plan {
-    pub(crate) hosts: usize,
     pub(crate) kinds: Vec<Kind>,
     /// How wrong clocks may run, in parts of a million.
     pub(crate) skew_max_ppm: i64,
@@ -37,12 +36,7 @@ pub(crate) struct Plan {
 impl Plan {
     /// Runs with these faults above all; some of the others come too.
     pub(crate) fn of(kinds: &[Kind]) -> Self {
-        Self {
-            hosts: std::env::var("HOSTS").map_or(3, |n| n.parse().unwrap()),
-            kinds: kinds.to_vec(),
-            skew_max_ppm: 40_000,
-            chaos_ms: 12_000,
-        }
+        Self { kinds: kinds.to_vec(), skew_max_ppm: 40_000, chaos_ms: 12_000 }
     }
 }
 
@@ -108,6 +102,7 @@ struct World {
 impl World {
     fn new(seed: u64, plan: &Plan, trace: Trace) -> Self {
         let mut random = StdRng::seed_from_u64(seed);
+        let count = *[3, 3, 4, 5].choose(&mut random).expect("there are some");
         let wire = Wire::new(random.random(), trace.clone());
         let options = Options {
             shards: SHARDS,
@@ -115,6 +110,10 @@ impl World {
             log_kept_entries: *[5, 40, 1_000].choose(&mut random).expect("there are some"),
             log_cached_entries: 4,
             entries_in_flight: *[1, 3].choose(&mut random).expect("there are some"),
+            // Soon, so that replicas move while everything goes wrong.
+            replace_after: *[Duration::from_millis(1_500), Duration::from_secs(4), Duration::from_mins(5)]
+                .choose(&mut random)
+                .expect("there are some"),
             join_within: Duration::from_secs(5),
             block_cache_bytes: 1024 * 1024,
             ..Options::default()
@@ -125,7 +124,7 @@ impl World {
             let skew_ppm = random.random_range(-plan.skew_max_ppm..=plan.skew_max_ppm);
             Host::new(id, directory.path().join(format!("host-{id}")), skew_ppm, around.clone())
         };
-        let hosts = (0..plan.hosts).map(host).collect();
+        let hosts = (0..count).map(host).collect();
         Self {
             seed,
             now_ms: 0,
@@ -168,24 +167,6 @@ impl World {
         }
         if self.now_ms.is_multiple_of(LEADERS_MS) {
             self.note_leaders();
-        }
-        if self.now_ms == 3_000 {
-            let members: std::collections::BTreeMap<_, _> = self
-                .hosts
-                .iter()
-                .filter_map(|host| Some((host.node()?, crate::network::address_of(host.id))))
-                .collect();
-            if let Some(process) = &self.hosts[0].process
-                && let Some(service) = process.service()
-            {
-                process.spawn(async move {
-                    for shard in service.cluster().shards() {
-                        if let Err(error) = shard.change_members(members.clone()).await {
-                            eprintln!("{error}");
-                        }
-                    }
-                });
-            }
         }
         if self.are_clients_busy {
             self.clients.act(self.now_ms, &self.hosts, &self.around, &mut self.random);
