@@ -40,6 +40,7 @@ pub(crate) use crate::group::proposer::{Pack, Proposer, ProposerBounds};
 use crate::group::standing::Standing;
 use crate::layout::{LogIndex, NodeId, ShardId, Term};
 use crate::raft::{StoredMembership, TypeConfig, Vote};
+use crate::sabotage::{self, Sabotage};
 use crate::status::{ReplicaStatus, ShardStatus};
 use crate::storage::Reader;
 use crate::storage::health::Health;
@@ -246,13 +247,15 @@ impl Group {
     pub(crate) fn leading_term(&self, vote: &Vote) -> Option<Term> {
         let term = vote.leader_id.term;
         let leads = vote.committed && vote.leader_id.voted_for == self.node;
-        let is_barrier_passed = self.standing.applied_term() == term;
+        let is_barrier_passed =
+            self.standing.applied_term() == term || sabotage::is_on(Sabotage::IgnoreBarrier);
         let is_fenced = self.proposer.fenced_term() >= term;
         (leads && is_barrier_passed && !is_fenced).then_some(term)
     }
 
     fn lease_runs(&self, running: &Running, term: Term, membership: &StoredMembership) -> bool {
         self.is_only_voter(membership)
+            || sabotage::is_on(Sabotage::IgnoreLease)
             || running.lease.runs(self.node, term, membership.membership(), self.lease)
     }
 

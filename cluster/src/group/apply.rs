@@ -19,6 +19,7 @@ use crate::group::standing::Standing;
 use crate::machine::{ApplyError, Machine, Writes};
 use crate::metrics::ClusterMetrics;
 use crate::raft::{Commands, Effect, Entry, LogId, StoredMembership, TypeConfig, term_of};
+use crate::sabotage::{self, Sabotage};
 use crate::storage::Reader;
 use crate::storage::codec::Applied;
 use crate::storage::snapshot::ShardSnapshot;
@@ -95,12 +96,15 @@ impl StateMachine {
         }
         let term = term_of(&log_id);
         let before = if self.applied.sequence_term == term { self.applied.sequence } else { 0 };
-        if commands.sequence() != before + 1 {
+        if commands.sequence() != before + 1 && !sabotage::is_on(Sabotage::IgnoreFence) {
             tracing::warn!(%log_id, sequence = commands.sequence(), before, "an entry is left out: the one before it is missing");
             return Ok(Effect::Void);
         }
         for command in commands.iter() {
             self.machine.get_mut().apply(log_id.index, command, &self.reader, writes)?;
+            if sabotage::is_on(Sabotage::ApplyTwice) {
+                self.machine.get_mut().apply(log_id.index, command, &self.reader, writes)?;
+            }
             self.metrics.commands_applied.add(1);
         }
         (self.applied.sequence_term, self.applied.sequence) = (term, commands.sequence());

@@ -17,6 +17,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::metrics::ClusterMetrics;
 use crate::raft::{Entry, LogId, TypeConfig, Vote};
+use crate::sabotage::{self, Sabotage};
 use crate::storage::database::Rocks;
 use crate::storage::health::Health;
 use crate::storage::keys::{Column, GroupId};
@@ -226,6 +227,9 @@ impl Thread {
             if result.is_err() || batch.size_in_bytes() >= BATCH_BYTES_MAX {
                 break;
             }
+        }
+        if sabotage::is_on(Sabotage::ConfirmUnflushed) {
+            kind = WriteKind::Unsynced;
         }
         let result = result.and_then(|()| self.commit(batch, kind));
         if let Err(WriteFailed(reason)) = &result {

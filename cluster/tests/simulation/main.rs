@@ -18,6 +18,7 @@
 )]
 
 mod answers_after_healing;
+mod caught;
 mod equal_replicas;
 mod linearizable;
 mod nothing_lost;

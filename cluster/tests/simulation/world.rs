@@ -13,6 +13,7 @@ use std::time::Duration;
 use rand::rngs::StdRng;
 use rand::seq::IndexedRandom;
 use rand::{RngExt, SeedableRng};
+use stead_cluster::sabotage::{self, Sabotage};
 use stead_cluster::{NodeId, Options, Shard, ShardId, Space};
 
 use crate::clients::Clients;
@@ -31,12 +32,14 @@ pub(crate) struct Plan {
     pub(crate) skew_max_ppm: i64,
     /// How long things go wrong, in milliseconds.
     pub(crate) chaos_ms: u64,
+    /// How the protocol is broken, if it is.
+    pub(crate) sabotage: Option<Sabotage>,
 }
 
 impl Plan {
     /// Runs with these faults above all; some of the others come too.
     pub(crate) fn of(kinds: &[Kind]) -> Self {
-        Self { kinds: kinds.to_vec(), skew_max_ppm: 40_000, chaos_ms: 12_000 }
+        Self { kinds: kinds.to_vec(), skew_max_ppm: 40_000, chaos_ms: 12_000, sabotage: None }
     }
 }
 
@@ -63,6 +66,7 @@ const LEADERS_MS: u64 = 3;
 
 /// Runs a seed.
 pub(crate) fn run(seed: u64, plan: &Plan, trace: Trace) -> Run {
+    sabotage::commit(plan.sabotage);
     let mut world = World::new(seed, plan, trace);
     let formed = world.until(FORMS_MS, World::is_formed);
     if !formed {
