@@ -123,6 +123,7 @@ pub(crate) struct Group {
     pub(crate) proposer: Arc<Proposer>,
     pub(crate) lease: Duration,
     pub(crate) leadership: watch::Sender<Option<Term>>,
+    pub(crate) leader: watch::Sender<Option<NodeId>>,
     /// Leadership is being handed over, by whom it is for to bring to an end.
     pub(crate) is_handing_over: AtomicBool,
 }
@@ -165,6 +166,12 @@ impl Shard {
     #[must_use]
     pub fn leadership(&self) -> watch::Receiver<Option<Term>> {
         self.0.leadership.subscribe()
+    }
+
+    /// The leader of the latest term that is known here; none while there is an election.
+    #[must_use]
+    pub fn leader(&self) -> watch::Receiver<Option<NodeId>> {
+        self.0.leader.subscribe()
     }
 
     /// Queues a command under the term [`Self::lead`] gave. Never blocks.
@@ -272,17 +279,7 @@ impl Group {
     }
 
     fn status(&self) -> ShardStatus {
-        let mut status = ShardStatus {
-            id: self.id.shard(),
-            term: 0,
-            leader: None,
-            replicas: Vec::new(),
-            commit: None,
-            applied: None,
-            last_log: None,
-            purged: None,
-            stopped: self.stopped(),
-        };
+        let mut status = ShardStatus { stopped: self.stopped(), ..ShardStatus::unknown(self.id.shard()) };
         if let Some(running) = &self.raft {
             let metrics = running.metrics.borrow_watched();
             status.term = metrics.current_term;
@@ -307,7 +304,12 @@ impl Group {
         loop {
             let term =
                 self.leading_term(&server.borrow_and_update().vote).filter(|_| self.stopped().is_none());
+            let leader = server
+                .borrow_watched()
+                .current_leader
+                .filter(|leader| *leader != self.node || term.is_some());
             self.leadership.send_if_modified(|now| std::mem::replace(now, term) != term);
+            self.leader.send_if_modified(|now| std::mem::replace(now, leader) != leader);
             let is_over = tokio::select! {
                 biased;
                 changed = server.changed() => changed.is_err(),

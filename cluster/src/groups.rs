@@ -8,6 +8,7 @@ mod reception;
 mod reconciler;
 mod recover;
 mod register;
+mod survey;
 mod takeover;
 mod ticker;
 
@@ -29,7 +30,7 @@ use crate::map::{ClusterId, ClusterMap};
 use crate::metrics::ClusterMetrics;
 use crate::network::{AskError, Desk, Network};
 use crate::options::Options;
-use crate::status::{ClusterStatus, NodeReport, NodeStatus, Problem};
+use crate::status::{ClusterStatus, NodeReport, Problem};
 use crate::storage::codec::Identity;
 use crate::storage::database::Database;
 use crate::storage::health::Health;
@@ -111,17 +112,19 @@ impl Inner {
     fn problems(&self) -> Vec<Problem> {
         if let Some(failure) = self.health.failure() {
             return vec![Problem {
-                code: "disk_failed",
+                code: "disk_failed".to_owned(),
                 detail: failure.to_owned(),
-                what_to_do: "look at the disk and the system's log, make room or replace it, then start the node again",
+                what_to_do: "look at the disk and the system's log, make room or replace it, then start the node again".to_owned(),
             }];
         }
         let stopped = self.groups().filter_map(|group| Some((group.id, group.stopped()?)));
         stopped
             .map(|(group, reason)| Problem {
-                code: "shard_stopped",
+                code: "shard_stopped".to_owned(),
                 detail: format!("shard {group} is stopped on this node: {reason}"),
-                what_to_do: "keep a copy of the data directory, then restore this node from a snapshot or its peers",
+                what_to_do:
+                    "keep a copy of the data directory, then restore this node from a snapshot or its peers"
+                        .to_owned(),
             })
             .collect()
     }
@@ -230,22 +233,19 @@ impl Cluster {
     /// What this node knows of its cluster now.
     #[must_use]
     pub fn status(&self) -> ClusterStatus {
-        let map = self.0.map.borrow().clone();
-        let nodes = map.nodes.iter().map(|(id, node)| NodeStatus {
-            id: *id,
-            address: node.address.clone(),
-            peer_address: node.peer_address.clone(),
-            zone: node.zone.clone(),
-            state: node.state,
-            version: node.version.clone(),
-            started_at_ms: node.started_at_ms,
-        });
-        ClusterStatus {
-            nodes: nodes.collect(),
-            shards: self.0.shards.iter().map(Shard::status).collect(),
-            meta: self.0.meta.status(),
-            problems: self.0.problems(),
-        }
+        survey::merge(&self.0, vec![self.0.report()])
+    }
+
+    /// Whether a node can be reached from here now. This node itself always can.
+    #[must_use]
+    pub fn reaches(&self, node: NodeId) -> bool {
+        node == self.0.identity.node
+            || self.0.network.peers().borrow().get(&node).is_some_and(|peer| peer.connected)
+    }
+
+    /// What all nodes that answer within so long know of the cluster.
+    pub async fn survey(&self, within: Duration) -> ClusterStatus {
+        survey::survey(&self.0, within).await
     }
 
     /// Whether the disk works.

@@ -14,19 +14,19 @@ pub struct ClusterStatus {
     pub shards: Vec<ShardStatus>,
     /// The group that keeps the map. Its `id` is not a shard's.
     pub meta: ShardStatus,
-    /// What is wrong on this node: a stopped shard, a failed disk. Empty when all is well.
+    /// What is wrong: a stopped shard, a failed disk, a refused peer. Empty when all is well.
     pub problems: Vec<Problem>,
 }
 
-/// Something that is wrong on this node.
+/// Something that is wrong.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
-    /// A stable word: `disk_failed` or `shard_stopped`.
-    pub code: &'static str,
+    /// A stable word: `disk_failed`, `shard_stopped` or `peer_refused`.
+    pub code: String,
     /// What happened.
     pub detail: String,
     /// What an operator can do.
-    pub what_to_do: &'static str,
+    pub what_to_do: String,
 }
 
 /// A node, as the cluster's map has it.
@@ -42,6 +42,8 @@ pub struct NodeStatus {
     pub zone: Option<String>,
     /// What the operator wants of it.
     pub state: NodeState,
+    /// Whether a link to or from it stands, as seen from the node asked.
+    pub is_reachable: bool,
     /// The version of its program.
     pub version: String,
     /// When it was started, in milliseconds since 1970.
@@ -93,4 +95,21 @@ pub struct ShardStatus {
     pub purged: Option<LogIndex>,
     /// Why the replica was stopped, if it was. Only a restart of the node lifts it, if even that.
     pub stopped: Option<String>,
+}
+
+impl ShardStatus {
+    /// A shard of which nothing is known.
+    pub(crate) fn unknown(id: ShardId) -> Self {
+        Self {
+            id,
+            term: 0,
+            leader: None,
+            replicas: Vec::new(),
+            commit: None,
+            applied: None,
+            last_log: None,
+            purged: None,
+            stopped: None,
+        }
+    }
 }

@@ -9,7 +9,9 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::activation::Supervisor;
+use super::forward::Hints;
 use super::handle::Inner;
+use super::neighbour::Neighbour;
 use super::parts::Parts;
 use super::registry::Registry;
 use super::streams::Streams;
@@ -50,7 +52,9 @@ impl Runtime {
             tasks: TaskTracker::new(),
             stopping: CancellationToken::new(),
             requests_waiting: AtomicUsize::new(0),
+            hints: Hints::default(),
         }));
+        runtime.0.cluster.serve(Arc::new(Neighbour::new(&runtime)));
         runtime.0.tasks.spawn(passivation::run(runtime.clone()));
         runtime.0.tasks.spawn(alarms::run(runtime.clone()));
         Ok(runtime)

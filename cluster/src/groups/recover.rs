@@ -119,6 +119,7 @@ pub(super) async fn open_group(
         proposer,
         lease: parts.options.election_max,
         leadership: watch::channel(None).0,
+        leader: watch::channel(None).0,
         is_handing_over: AtomicBool::new(false),
     })
 }
