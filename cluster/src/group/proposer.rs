@@ -90,9 +90,10 @@ impl Proposer {
         assert!(self.raft.set(raft).is_ok(), "a proposer is attached once");
     }
 
-    /// The newest term that is not to be proposed in any more.
+    /// The newest term that is not to be proposed in any more; once it is closed, all of them.
     pub(crate) fn fenced_term(&self) -> Term {
-        self.queue.lock().fenced
+        let queue = self.queue.lock();
+        if queue.closed.is_some() { Term::MAX } else { queue.fenced }
     }
 
     /// Queues a command, or refuses it at once.

@@ -19,6 +19,7 @@
 
 mod answers_after_healing;
 mod caught;
+mod clocks;
 mod equal_replicas;
 mod linearizable;
 mod nothing_lost;

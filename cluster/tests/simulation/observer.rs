@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use parking_lot::Mutex;
-use stead_cluster::{LogIndex, NodeId, ShardId, Term};
+use stead_cluster::{LogIndex, NodeId, ShardId, Term, Verdict};
 
 use crate::application::OperationId;
 use crate::history::History;
@@ -53,6 +53,30 @@ impl Observer {
             seen.violations.push(format!(
                 "operation {operation} was applied as {before:?}, and by host {host} as {now:?}"
             ));
+        }
+    }
+
+    /// Compares what a caller was told with how its shard is at that moment.
+    pub(crate) fn judge_verdict(
+        &self,
+        operation: OperationId,
+        verdict: &Verdict,
+        applied: LogIndex,
+        is_leading: bool,
+    ) {
+        match verdict {
+            Verdict::Applied { index } if applied < *index => {
+                self.violation(format!(
+                    "operation {operation} was confirmed at {index} before it was applied"
+                ));
+            }
+            // Whatever comes behind it in its term builds on it.
+            Verdict::NotProposed(_) | Verdict::Unknown(_) if is_leading => {
+                self.violation(format!(
+                    "operation {operation} failed ({verdict:?}), and its term is still led"
+                ));
+            }
+            Verdict::Applied { .. } | Verdict::NotProposed(_) | Verdict::Unknown(_) => {}
         }
     }
 

@@ -134,15 +134,9 @@ impl Service {
         activation.value = value;
         let (verdicts, version) = (activation.verdicts.clone(), activation.version);
         let (sender, verdict) = oneshot::channel();
-        let (observer, told) = (self.observer.clone(), shard.clone());
+        let (observer, told, term) = (self.observer.clone(), shard.clone(), activation.term);
         let done = move |verdict: Verdict| {
-            if let Verdict::Applied { index } = verdict
-                && told.applied() < index
-            {
-                observer.violation(format!(
-                    "operation {operation} was confirmed at {index} before it was applied"
-                ));
-            }
+            observer.judge_verdict(operation, &verdict, told.applied(), told.lead() == Ok(term));
             verdicts.send_modify(|known| match verdict {
                 Verdict::Applied { .. } if !known.is_broken => known.applied_version = version,
                 Verdict::Applied { .. } | Verdict::NotProposed(_) | Verdict::Unknown(_) => {
