@@ -6,10 +6,11 @@
 
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use stead_cluster::network::tcp::secret::{JoinSecret, SecretError};
+use stead_cluster::network::tcp::secret::{self, JoinSecret, SecretError};
 use stead_cluster::network::tcp::{TcpNetwork, TcpOptions};
 use stead_cluster::{Cluster, ClusterMetrics, OpenError};
 use tokio::net::TcpListener;
@@ -108,8 +109,11 @@ impl Server {
     pub async fn run_until(self, told: impl Future<Output = ()> + Send) -> Result<(), Error> {
         let Self { listener, cluster, runtime, hub, api, drain, .. } = self;
         let front = api::front(api);
+        let cluster_too = cluster.clone();
         let told = async {
             told.await;
+            // First, while everything still answers: what is asked of this node from here on goes elsewhere.
+            cluster_too.hand_over().await;
             hub.close();
         };
         api::listen(listener, front, told, drain).await;
@@ -151,6 +155,18 @@ async fn open_cluster(config: &Config, address: SocketAddr, clock: Arc<Clock>) -
     };
     let machine = |_shard| -> Box<dyn stead_cluster::Machine> { Box::new(ObjectMachine::new()) };
     Ok(Cluster::open(options, network, clock, machine).await?)
+}
+
+/// The file in a data directory that keeps the join secret made there.
+pub const JOIN_SECRET_FILE: &str = secret::FILE;
+
+/// The join secret that was made in a data directory, for an operator to give to other nodes.
+///
+/// # Errors
+///
+/// When there is none.
+pub fn join_secret_in(data: &Path) -> Result<String, Error> {
+    Ok(JoinSecret::read(&data.join(JOIN_SECRET_FILE))?.reveal().to_owned())
 }
 
 /// What the members of the cluster share: as given, or made in the data directory.

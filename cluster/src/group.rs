@@ -278,7 +278,7 @@ impl Group {
         reason.map(str::to_owned)
     }
 
-    fn status(&self) -> ShardStatus {
+    pub(crate) fn status(&self) -> ShardStatus {
         let mut status = ShardStatus { stopped: self.stopped(), ..ShardStatus::unknown(self.id.shard()) };
         if let Some(running) = &self.raft {
             let metrics = running.metrics.borrow_watched();

@@ -11,6 +11,7 @@ mod register;
 mod survey;
 mod takeover;
 mod ticker;
+mod wish;
 
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -24,6 +25,8 @@ use tokio_util::task::TaskTracker;
 
 use crate::application::Application;
 use crate::group::{Group, Shard};
+pub use crate::groups::register::ChangeError;
+pub use crate::groups::wish::WishError;
 use crate::layout::{NodeId, ShardId, ShardLayout};
 use crate::machine::Machine;
 use crate::map::{ClusterId, ClusterMap};

@@ -46,6 +46,7 @@ mod storage;
 
 pub use application::Application;
 pub use group::{Done, NotLeading, Shard, Stopped, Verdict, Why};
+pub use groups::{ChangeError, WishError};
 pub use groups::{Clock, Cluster, OpenError};
 pub use layout::{LogIndex, NodeId, SLOTS, ShardId, ShardLayout, Slot, Term};
 pub use machine::{ApplyError, Machine, Space, Writes};
@@ -53,5 +54,6 @@ pub use map::{ClusterId, NodeState};
 pub use metrics::{BUCKETS_US, ClusterMetrics, Counter, Gauge, Histogram};
 pub use network::{AskError, Network, NoPeers};
 pub use options::Options;
+pub use placement::{Move, MoveKind};
 pub use status::{ClusterStatus, NodeReport, NodeStatus, Problem, ReplicaStatus, ShardStatus};
 pub use storage::{ReadError, Reader, Scan, SimulatedDisk, WriteHook, WriteKind};

@@ -66,6 +66,9 @@ pub(crate) struct MapNode {
     pub(crate) version: String,
     pub(crate) started_at_ms: u64,
     pub(crate) state: NodeState,
+    /// It is on its way out: it drains, its replicas go elsewhere, and then it is removed.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) is_leaving: bool,
 }
 
 /// Where a shard's replicas are wished to be.
@@ -86,9 +89,22 @@ pub(crate) struct ClusterMap {
     /// The numbers given out, by the token they were asked for with.
     #[serde(default)]
     pub(crate) tokens: BTreeMap<String, NodeId>,
-    /// Counts changes of the nodes and placements.
+    /// The nodes that the shards were last planned for. While they are the same nothing is planned anew, so that an
+    /// operator's own moves stay.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) planned_for: Vec<Usable>,
+    /// Counts changes of the map.
     #[serde(default)]
     pub(crate) revision: u64,
+}
+
+/// A node that a plan may use: whether it may be given replicas, and whether it may lead.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Usable {
+    pub(crate) node: NodeId,
+    pub(crate) zone: Option<String>,
+    pub(crate) takes: bool,
+    pub(crate) leads: bool,
 }
 
 /// A change of the map.
@@ -101,8 +117,15 @@ pub(crate) enum MapCommand {
     Admit { token: String, address: String, peer_address: String, zone: Option<String>, version: String },
     /// What the operator wants of a node. Removed is for good.
     SetState { node: NodeId, state: NodeState },
+    /// A node is to go for good: its replicas go elsewhere first.
+    Leave { node: NodeId },
     /// Places all shards, unless the map has changed since this revision.
-    Place { revision: u64, placements: Vec<Placement> },
+    Place {
+        revision: u64,
+        placements: Vec<Placement>,
+        /// The nodes they were planned for; none where an operator wished a single change.
+        planned_for: Option<Vec<Usable>>,
+    },
     /// A node started: what it says of itself. Its state stays what it was.
     Register {
         node: NodeId,
@@ -160,6 +183,8 @@ impl ClusterMap {
     }
 
     fn change(&mut self, command: MapCommand) {
+        // Counts every change, so that a plan holds only for the map it was made from.
+        let planned_from = self.revision;
         self.revision += 1;
         match command {
             MapCommand::Admit { token, address, peer_address, zone, version } => {
@@ -168,7 +193,15 @@ impl ClusterMap {
                 }
                 let next = self.nodes.keys().max().map_or(NodeId(1), |last| NodeId(last.0 + 1));
                 let state = NodeState::Up;
-                let node = MapNode { address, peer_address, zone, version, started_at_ms: 0, state };
+                let node = MapNode {
+                    address,
+                    peer_address,
+                    zone,
+                    version,
+                    started_at_ms: 0,
+                    state,
+                    is_leaving: false,
+                };
                 self.nodes.insert(next, node);
                 self.tokens.insert(token, next);
             }
@@ -176,12 +209,25 @@ impl ClusterMap {
                 if let Some(known) =
                     self.nodes.get_mut(&node).filter(|known| known.state != NodeState::Removed)
                 {
-                    known.state = state;
+                    (known.state, known.is_leaving) = (state, false);
                 }
             }
-            MapCommand::Place { revision, placements } => {
-                if revision + 1 == self.revision {
+            MapCommand::Leave { node } => {
+                if let Some(known) =
+                    self.nodes.get_mut(&node).filter(|known| known.state != NodeState::Removed)
+                {
+                    (known.state, known.is_leaving) = (NodeState::Draining, true);
+                }
+            }
+            MapCommand::Place { revision, placements, planned_for } => {
+                let is_whole = placements.len() == self.placements.len()
+                    && placements
+                        .iter()
+                        .flat_map(|placement| &placement.replicas)
+                        .all(|node| self.nodes.contains_key(node));
+                if revision == planned_from && is_whole {
                     self.placements = placements;
+                    self.planned_for = planned_for.unwrap_or_else(|| std::mem::take(&mut self.planned_for));
                 }
             }
             MapCommand::Create { cluster, shards, replication_factor, founder } => {
@@ -192,8 +238,14 @@ impl ClusterMap {
                 }
             }
             MapCommand::Register { node, address, peer_address, zone, version, started_at_ms } => {
-                let state = self.nodes.get(&node).map_or(NodeState::Up, |known| known.state);
-                let registered = MapNode { address, peer_address, zone, version, started_at_ms, state };
+                let known = self.nodes.get(&node);
+                let (state, is_leaving) =
+                    known.map_or((NodeState::Up, false), |known| (known.state, known.is_leaving));
+                if state == NodeState::Removed {
+                    return;
+                }
+                let registered =
+                    MapNode { address, peer_address, zone, version, started_at_ms, state, is_leaving };
                 self.nodes.insert(node, registered);
             }
         }

@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::layout::NodeId;
+use crate::layout::{NodeId, ShardId};
 use crate::map::Placement;
 
 /// Voters of the meta group at most: more make a change of the map slower and nothing safer.
@@ -56,6 +56,50 @@ pub(crate) fn meta_voters(nodes: &Nodes, present: &BTreeSet<NodeId>) -> BTreeSet
         };
     }
     voters
+}
+
+/// One difference between two placements.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Move {
+    /// The shard.
+    pub shard: ShardId,
+    /// Whether a replica moves, or only the leadership.
+    pub kind: MoveKind,
+    /// Where it is; none for a replica that is added.
+    pub from: Option<NodeId>,
+    /// Where it is to be; none for a replica that is given up.
+    pub to: Option<NodeId>,
+}
+
+/// What moves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MoveKind {
+    /// A replica.
+    Replica,
+    /// The leadership.
+    Leader,
+}
+
+/// What differs between two placements of all shards: replicas first, then leaders.
+pub(crate) fn moves(from: &[Placement], to: &[Placement]) -> Vec<Move> {
+    let shards = || from.iter().zip(to).zip(0_u16..).map(|((from, to), shard)| (ShardId(shard), from, to));
+    let replicas = shards().flat_map(|(shard, from, to)| {
+        let mut gone = from.replicas.iter().filter(|node| !to.replicas.contains(node));
+        let mut new = to.replicas.iter().filter(|node| !from.replicas.contains(node));
+        std::iter::from_fn(move || match (gone.next().copied(), new.next().copied()) {
+            (None, None) => None,
+            (from, to) => Some(Move { shard, kind: MoveKind::Replica, from, to }),
+        })
+    });
+    let leaders = shards().filter(|(_, from, to)| from.preferred_leader != to.preferred_leader).map(
+        |(shard, from, to)| Move {
+            shard,
+            kind: MoveKind::Leader,
+            from: from.preferred_leader,
+            to: to.preferred_leader,
+        },
+    );
+    replicas.chain(leaders).collect()
 }
 
 /// A zone, or a node without one, which is a zone of its own.

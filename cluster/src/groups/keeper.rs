@@ -13,14 +13,17 @@ use openraft::async_runtime::WatchReceiver;
 use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
-use crate::groups::Inner;
 use crate::groups::register::change_here;
+use crate::groups::{Inner, survey};
 use crate::layout::NodeId;
-use crate::map::{ClusterMap, MapCommand, NodeState};
+use crate::map::{ClusterMap, MapCommand, NodeState, Usable};
 use crate::placement::{Candidate, plan};
 
 /// How often the keeper looks, beside whenever the map changes.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// How long nodes are waited for to say what they hold.
+const SURVEY_WITHIN: Duration = Duration::from_secs(1);
 
 /// Plans for the life of the node, as long as it leads the meta group.
 pub(super) async fn run(node: Weak<Inner>, stop: CancellationToken) {
@@ -39,11 +42,52 @@ pub(super) async fn run(node: Weak<Inner>, stop: CancellationToken) {
         if node.meta.lead().is_err() || known.placements.is_empty() {
             continue;
         }
-        let planned = plan(&candidates(&known, &node.silent()), &known.placements, known.replication_factor);
-        if planned != known.placements {
-            let command = MapCommand::Place { revision: known.revision, placements: planned };
-            let reply = change_here(&node.meta, &command).await;
+        finish_removals(&node, &known).await;
+        let candidates = candidates(&known, &node.silent());
+        if usable(&candidates) != known.planned_for {
+            let reply = change_here(&node.meta, &planned(&known, &candidates)).await;
             tracing::info!(?reply, "the shards are placed anew");
+        }
+    }
+}
+
+/// The plan for these nodes, to be written down.
+pub(super) fn planned(map: &ClusterMap, candidates: &BTreeMap<NodeId, Candidate>) -> MapCommand {
+    MapCommand::Place {
+        revision: map.revision,
+        placements: plan(candidates, &map.placements, map.replication_factor),
+        planned_for: Some(usable(candidates)),
+    }
+}
+
+fn usable(candidates: &BTreeMap<NodeId, Candidate>) -> Vec<Usable> {
+    let usable = candidates.iter().map(|(node, candidate)| Usable {
+        node: *node,
+        zone: candidate.zone.clone(),
+        takes: candidate.may_take,
+        leads: candidate.may_lead,
+    });
+    usable.collect()
+}
+
+/// Nodes on their way out that hold nothing any more are removed.
+async fn finish_removals(node: &Inner, known: &ClusterMap) {
+    let leaving: Vec<NodeId> =
+        known.nodes.iter().filter(|(_, other)| other.is_leaving).map(|(id, _)| *id).collect();
+    if leaving.is_empty() {
+        return;
+    }
+    let status = survey::survey(node, SURVEY_WITHIN).await;
+    for id in leaving {
+        let groups = status.shards.iter().chain([&status.meta]);
+        let is_empty = groups.into_iter().all(|group| {
+            // A shard without a leader may still count on it.
+            group.leader.is_some() && group.replicas.iter().all(|replica| replica.node != id)
+        });
+        if is_empty {
+            let command = MapCommand::SetState { node: id, state: NodeState::Removed };
+            let reply = change_here(&node.meta, &command).await;
+            tracing::info!(node = %id, ?reply, "a node holds nothing any more and is removed");
         }
     }
 }
@@ -60,7 +104,7 @@ pub(super) fn candidates(
             Candidate { zone: node.zone.clone(), may_hold: !is_lost, may_take: is_up, may_lead: is_up };
         (*id, candidate)
     };
-    let present = map.nodes.iter().filter(|(_, node)| node.state != NodeState::Removed);
+    let present = map.nodes.iter().filter(|(_, node)| node.state != NodeState::Removed && !node.is_leaving);
     present.map(candidate).collect()
 }
 

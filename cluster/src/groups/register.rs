@@ -23,7 +23,7 @@ pub(super) const CHANGE_WITHIN: Duration = Duration::from_secs(10);
 /// The map could not be changed, or it is not known whether it was.
 #[derive(Debug, Clone, thiserror::Error)]
 #[error("the cluster's map can not be changed now: {0}")]
-pub(super) struct ChangeError(pub(crate) String);
+pub struct ChangeError(pub(crate) String);
 
 /// Changes the map, and returns when the change is known here. Every command may be made twice without harm, so
 /// one of unknown outcome is made again.
