@@ -56,12 +56,12 @@ mod tests {
     use crate::layout::NodeId;
     use crate::raft::{Membership, Peer};
 
-    const LENGTH: Duration = Duration::from_secs(60);
+    const LENGTH: Duration = Duration::from_mins(1);
 
     fn check(configs: &[&[u64]], promised: &[(u64, u64)], expected: bool) {
         let set = |nodes: &&[u64]| nodes.iter().copied().map(NodeId).collect::<BTreeSet<_>>();
         let nodes: BTreeMap<_, _> =
-            configs.iter().flat_map(|nodes| set(nodes)).map(|node| (node, Peer::default())).collect();
+            configs.iter().flat_map(set).map(|node| (node, Peer::default())).collect();
         let membership =
             Membership::new(configs.iter().map(set).collect(), nodes).expect("the nodes are known");
         let lease = Lease::default();
@@ -91,7 +91,7 @@ mod tests {
         let membership = Membership::new(vec![set], nodes).expect("the nodes are known");
         let (lease, asked) = (Lease::default(), Instant::now());
         lease.promise(NodeId(2), 5, asked);
-        lease.promise(NodeId(2), 5, asked - Duration::from_secs(120));
+        lease.promise(NodeId(2), 5, asked - Duration::from_mins(2));
         assert!(lease.runs(NodeId(1), 5, &membership, LENGTH));
         assert!(!lease.runs(NodeId(1), 5, &membership, Duration::ZERO));
     }

@@ -31,7 +31,7 @@ pub(crate) struct Links {
 
 impl Links {
     fn link(&self, node: NodeId, peer: &Peer, lane: Lane) -> Link {
-        Link { link: self.network.link(self.group, node, peer, lane), node, lease: self.lease.clone() }
+        Link { peer: self.network.link(self.group, node, peer, lane), node, lease: self.lease.clone() }
     }
 }
 
@@ -53,7 +53,7 @@ impl RaftNetworkFactory<TypeConfig> for Links {
 
 /// A [`PeerLink`] as openraft uses it. It notes what each answer promises.
 pub(crate) struct Link {
-    link: Box<dyn PeerLink>,
+    peer: Box<dyn PeerLink>,
     node: NodeId,
     lease: Arc<Lease>,
 }
@@ -74,7 +74,7 @@ impl RaftNetworkV2<TypeConfig> for Link {
     ) -> Result<AppendResponse, RPCError<TypeConfig>> {
         let (term, asked) = (request.vote.leader_id.term, Instant::now());
         let answer =
-            self.link.append_one(request, option.hard_ttl()).await.map_err(|error| unreachable(&error))?;
+            self.peer.append_one(request, option.hard_ttl()).await.map_err(|error| unreachable(&error))?;
         if !matches!(answer, AppendResponse::HigherVote(_)) {
             self.lease.promise(self.node, term, asked);
         }
@@ -89,14 +89,14 @@ impl RaftNetworkV2<TypeConfig> for Link {
     where
         S: Stream<Item = AppendRequest> + Send + Unpin + 'static,
     {
-        let Self { link, node, lease } = self;
+        let Self { peer, node, lease } = self;
         // Answers come in the order of the requests.
         let asked = Arc::new(Mutex::new(VecDeque::new()));
         let asking = asked.clone();
         let requests = input.inspect(move |request| {
             asking.lock().push_back((request.vote.leader_id.term, Instant::now()));
         });
-        let answers = link.append(requests.boxed(), option.hard_ttl()).map(move |answer| {
+        let answers = peer.append(requests.boxed(), option.hard_ttl()).map(move |answer| {
             let of = asked.lock().pop_front();
             if let (Some((term, asked)), Ok(Ok(_) | Err(StreamAppendError::Conflict(_)))) = (of, &answer) {
                 lease.promise(*node, term, asked);
@@ -111,7 +111,7 @@ impl RaftNetworkV2<TypeConfig> for Link {
         request: VoteRequest,
         option: RPCOption,
     ) -> Result<VoteResponse, RPCError<TypeConfig>> {
-        self.link.vote(request, option.hard_ttl()).await.map_err(|error| unreachable(&error))
+        self.peer.vote(request, option.hard_ttl()).await.map_err(|error| unreachable(&error))
     }
 
     async fn pre_vote(
@@ -119,7 +119,7 @@ impl RaftNetworkV2<TypeConfig> for Link {
         request: VoteRequest,
         option: RPCOption,
     ) -> Result<VoteResponse, RPCError<TypeConfig>> {
-        self.link.pre_vote(request, option.hard_ttl()).await.map_err(|error| unreachable(&error))
+        self.peer.pre_vote(request, option.hard_ttl()).await.map_err(|error| unreachable(&error))
     }
 
     async fn full_snapshot(
@@ -130,7 +130,7 @@ impl RaftNetworkV2<TypeConfig> for Link {
         option: RPCOption,
     ) -> Result<SnapshotResponse, StreamingError<TypeConfig>> {
         let cancel = cancel.map(|_| ()).boxed();
-        let sent = self.link.snapshot(vote, snapshot, cancel, option.hard_ttl()).await;
+        let sent = self.peer.snapshot(vote, snapshot, cancel, option.hard_ttl()).await;
         sent.map_err(|error| StreamingError::Unreachable(Unreachable::new(&error)))
     }
 
@@ -139,6 +139,6 @@ impl RaftNetworkV2<TypeConfig> for Link {
         request: TransferRequest,
         option: RPCOption,
     ) -> Result<TransferResponse, RPCError<TypeConfig>> {
-        self.link.transfer(request, option.hard_ttl()).await.map_err(|error| unreachable(&error))
+        self.peer.transfer(request, option.hard_ttl()).await.map_err(|error| unreachable(&error))
     }
 }

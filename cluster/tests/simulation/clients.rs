@@ -27,7 +27,7 @@ const THINK_MS: u64 = 60;
 
 /// The clients of a run.
 pub(crate) struct Clients {
-    clients: Vec<Client>,
+    each: Vec<Client>,
     asked: OperationId,
     /// Who was last seen to answer for a register.
     leaders: BTreeMap<Register, HostId>,
@@ -44,8 +44,8 @@ enum Client {
 
 impl Clients {
     pub(crate) fn new() -> Self {
-        let clients = (0..CLIENTS_COUNT).map(|_| Client::Thinks { until_ms: 0 }).collect();
-        Self { clients, asked: 0, leaders: BTreeMap::new(), is_closing: false, answered: BTreeMap::new() }
+        let each = (0..CLIENTS_COUNT).map(|_| Client::Thinks { until_ms: 0 }).collect();
+        Self { each, asked: 0, leaders: BTreeMap::new(), is_closing: false, answered: BTreeMap::new() }
     }
 
     /// From now on every register is to answer.
@@ -59,18 +59,18 @@ impl Clients {
 
     /// Lets no client begin anything any more; whether none waits.
     pub(crate) fn are_done(&self) -> bool {
-        self.clients.iter().all(|client| matches!(client, Client::Thinks { .. }))
+        self.each.iter().all(|client| matches!(client, Client::Thinks { .. }))
     }
 
     /// Lets each client do what it does now.
     pub(crate) fn act(&mut self, now_ms: u64, hosts: &[Host], around: &Surroundings, random: &mut StdRng) {
-        for at in 0..self.clients.len() {
-            match &self.clients[at] {
+        for at in 0..self.each.len() {
+            match &self.each[at] {
                 Client::Thinks { until_ms } if *until_ms <= now_ms => {
                     if self.is_closing && self.have_all_answered() {
                         continue;
                     }
-                    self.clients[at] = self.ask(now_ms, hosts, around, random);
+                    self.each[at] = self.ask(now_ms, hosts, around, random);
                 }
                 Client::Thinks { .. } => {}
                 Client::Waits { question, host, until_ms, answer } => {
@@ -80,7 +80,7 @@ impl Clients {
                         let (question, host) = (*question, *host);
                         self.hear(now_ms, question, host, told, hosts, around);
                         let until_ms = now_ms + random.random_range(1..=THINK_MS);
-                        self.clients[at] = Client::Thinks { until_ms };
+                        self.each[at] = Client::Thinks { until_ms };
                     }
                 }
             }

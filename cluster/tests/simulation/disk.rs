@@ -39,11 +39,14 @@ struct Now {
     random: StdRng,
     is_slow: bool,
     fails: bool,
-    /// The write-ahead log as of the last flush: its file, and how long it was.
-    flushed: Option<(PathBuf, u64)>,
+    /// The write-ahead log as of the last flush.
+    flushed: Option<Log>,
     /// While a batch is being written: what was flushed before it, and the witness of then.
-    during: Option<(Option<(PathBuf, u64)>, Vec<u8>)>,
+    during: Option<(Option<Log>, Vec<u8>)>,
 }
+
+/// A write-ahead log: its file, and how long it is.
+type Log = (PathBuf, u64);
 
 impl Disk {
     pub(crate) fn new(data_dir: &Path, seed: u64) -> Self {
@@ -144,8 +147,8 @@ impl WriteHook for Disk {
     }
 }
 
-/// The write-ahead log that is being written, and its length.
-fn newest_log(data_dir: &Path) -> io::Result<Option<(PathBuf, u64)>> {
+/// The write-ahead log that is being written.
+fn newest_log(data_dir: &Path) -> io::Result<Option<Log>> {
     let directory = data_dir.join("rocksdb");
     if !directory.exists() {
         return Ok(None);

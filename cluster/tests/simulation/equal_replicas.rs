@@ -22,6 +22,14 @@ pub(crate) fn violations(run: &Run) -> Vec<String> {
 
 #[test]
 fn replicas_are_equal() {
-    let kinds = [Kind::Kill, Kind::PowerCut, Kind::Partition, Kind::Pause, Kind::Restart, Kind::SlowDisk];
+    let kinds = [
+        Kind::Kill,
+        Kind::PowerCut,
+        Kind::Partition,
+        Kind::Pause,
+        Kind::Restart,
+        Kind::SlowDisk,
+        Kind::Operator,
+    ];
     check("equal_replicas::replicas_are_equal", 40, &Plan::of(&kinds));
 }

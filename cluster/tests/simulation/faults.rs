@@ -5,6 +5,7 @@ use rand::rngs::StdRng;
 use rand::seq::IndexedRandom;
 
 use crate::host::{Death, Host, Surroundings};
+use crate::operator::wish;
 use crate::wire::{HostId, Weather};
 
 /// A kind of fault.
@@ -24,10 +25,12 @@ pub(crate) enum Kind {
     SlowDisk,
     FailedDisk,
     Restart,
+    /// Nothing that fails: somebody moves, drains and hands over meanwhile.
+    Operator,
 }
 
 impl Kind {
-    pub(crate) const ALL: [Self; 10] = [
+    pub(crate) const ALL: [Self; 11] = [
         Self::Partition,
         Self::OneWay,
         Self::Storm,
@@ -38,6 +41,7 @@ impl Kind {
         Self::SlowDisk,
         Self::FailedDisk,
         Self::Restart,
+        Self::Operator,
     ];
 }
 
@@ -149,6 +153,7 @@ impl Faults {
                 hosts[victim].is_mended_at(until_ms);
             }
             Kind::Restart => hosts[victim].shut_down(),
+            Kind::Operator => wish(now_ms, hosts, around, random),
         }
     }
 

@@ -9,9 +9,12 @@ use crate::{answers_after_healing, equal_replicas, linearizable, nothing_lost, o
 /// Violations of one invariant shown of a run: the first ones tell.
 const SHOWN_MAX: usize = 3;
 
+/// What is wrong with a run.
+type Invariant = fn(&Run) -> Vec<String>;
+
 /// What is wrong with a run, by invariant.
 pub(crate) fn violations(run: &Run) -> Vec<String> {
-    let invariants: [(&str, fn(&Run) -> Vec<String>); 5] = [
+    let invariants: [(&str, Invariant); 5] = [
         ("one leader a term", one_leader::violations),
         ("nothing acknowledged is lost", nothing_lost::violations),
         ("replicas are equal", equal_replicas::violations),

@@ -57,20 +57,17 @@ impl Search {
             if self.open == 0 {
                 return Verdict::Linearizable;
             }
-            match self.next_from(from) {
-                Some((at, value)) => {
-                    self.path.push((at, self.value));
-                    self.mark(at, true);
-                    self.value = value;
-                    from = 0;
-                }
-                None => {
-                    self.note_furthest();
-                    let Some((at, before)) = self.path.pop() else { return Verdict::Not(self.furthest.1) };
-                    self.mark(at, false);
-                    self.value = before;
-                    from = at + 1;
-                }
+            if let Some((at, value)) = self.next_from(from) {
+                self.path.push((at, self.value));
+                self.mark(at, true);
+                self.value = value;
+                from = 0;
+            } else {
+                self.note_furthest();
+                let Some((at, before)) = self.path.pop() else { return Verdict::Not(self.furthest.1) };
+                self.mark(at, false);
+                self.value = before;
+                from = at + 1;
             }
         }
         Verdict::Undecided
@@ -149,11 +146,15 @@ fn step(value: u64, operation: &Operation) -> Option<u64> {
     answer.is_none_or(|answer| answer == told).then_some(next)
 }
 
+#[cfg(test)]
 mod tests {
+    use super::Action::{Add, Read, Write};
     use super::{Action, Operation, Verdict, judge};
 
-    /// Operations as action, when asked, when answered, the answer.
-    fn operations(given: &[(Action, u64, Option<(u64, u64)>)]) -> Vec<Operation> {
+    /// Action, when asked, when answered, the answer.
+    type Given = (Action, u64, Option<(u64, u64)>);
+
+    fn operations(given: &[Given]) -> Vec<Operation> {
         let numbered = given.iter().zip(1..);
         numbered
             .map(|((action, asked, answered), id)| Operation {
@@ -166,12 +167,10 @@ mod tests {
             .collect()
     }
 
-    fn check(given: &[(Action, u64, Option<(u64, u64)>)], is_linearizable: bool) {
+    fn check(given: &[Given], is_linearizable: bool) {
         let verdict = judge(&operations(given));
         assert_eq!(verdict == Verdict::Linearizable, is_linearizable, "{given:?}: {verdict:?}");
     }
-
-    use Action::{Add, Read, Write};
 
     #[test]
     fn what_a_register_could_have_answered_is_linearizable() {

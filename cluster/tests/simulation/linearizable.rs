@@ -18,6 +18,7 @@ pub(crate) fn violations(run: &Run) -> Vec<String> {
 
 #[test]
 fn the_history_is_linearizable() {
-    let kinds = [Kind::Pause, Kind::Partition, Kind::OneWay, Kind::Storm, Kind::Kill, Kind::SlowDisk];
+    let kinds =
+        [Kind::Pause, Kind::Partition, Kind::OneWay, Kind::Storm, Kind::Kill, Kind::SlowDisk, Kind::Operator];
     check("linearizable::the_history_is_linearizable", 40, &Plan::of(&kinds));
 }

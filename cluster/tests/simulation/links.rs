@@ -39,6 +39,9 @@ where
     })
 }
 
+/// How a request is handed to the group it is for.
+type Hand<T, R> = fn(&Arc<dyn Inbound>, GroupId, R) -> BoxFuture<'static, Result<T, NotTaken>>;
+
 impl Link {
     /// Sends a request that a retry could send again; sometimes it is.
     async fn call<T, R>(
@@ -46,7 +49,7 @@ impl Link {
         name: &'static str,
         request: R,
         timeout: Duration,
-        hand: fn(&Arc<dyn Inbound>, GroupId, R) -> BoxFuture<'static, Result<T, NotTaken>>,
+        hand: Hand<T, R>,
     ) -> Result<T, NotReached>
     where
         T: Send + 'static,
@@ -169,7 +172,11 @@ impl Link {
                 let (is_last, chunks) = (chunk.is_none(), chunks.clone());
                 let act: Act<()> = Box::new(move |_| {
                     // One that aborted its install takes no more; it says so itself.
-                    async move { Ok(drop(chunks.send(Ok(chunk.unwrap_or_default())).await)) }.boxed()
+                    async move {
+                        drop(chunks.send(Ok(chunk.unwrap_or_default())).await);
+                        Ok(())
+                    }
+                    .boxed()
                 });
                 let request = Request { name: "chunk", order: Some(&order), timeout: CHUNK_TIMEOUT, act };
                 self.network.call(self.node, &self.address, request).await?;

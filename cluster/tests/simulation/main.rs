@@ -37,6 +37,7 @@ mod linearizability;
 mod links;
 mod network;
 mod observer;
+mod operator;
 mod peers;
 mod process;
 mod runs;

@@ -156,18 +156,16 @@ impl SimNetwork {
         };
         self.wire.send(self.me, to, name, request.order, Box::new(parcel));
         let answered = tokio::time::timeout(request.timeout, async {
-            match answer.await {
-                Ok(result) => result,
-                // Lost on the way, or with the process that had it: nobody tells, but the link breaks in time.
-                Err(_) => {
-                    tokio::time::sleep(BREAKS_WITHIN).await;
-                    Err(NotReached("the link broke".to_owned()))
-                }
+            if let Ok(result) = answer.await {
+                return result;
             }
+            // Lost on the way, or with the process that had it: nobody tells, but the link breaks in time.
+            tokio::time::sleep(BREAKS_WITHIN).await;
+            Err(NotReached("the link broke".to_owned()))
         });
         let answered = answered.await.unwrap_or_else(|_| Err(NotReached("no answer in time".to_owned())));
-        if answered.is_err() {
-            request.order.iter().for_each(|order| order.break_off());
+        if let (Err(_), Some(order)) = (&answered, request.order) {
+            order.break_off();
         }
         answered
     }

@@ -12,6 +12,7 @@ pub(crate) fn violations(run: &Run) -> Vec<String> {
 
 #[test]
 fn one_leader_a_term() {
-    let kinds = [Kind::Partition, Kind::OneWay, Kind::Pause, Kind::Storm, Kind::Kill, Kind::PowerCut];
+    let kinds =
+        [Kind::Partition, Kind::OneWay, Kind::Pause, Kind::Storm, Kind::Kill, Kind::PowerCut, Kind::Operator];
     check("one_leader::one_leader_a_term", 40, &Plan::of(&kinds));
 }

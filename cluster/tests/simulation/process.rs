@@ -112,11 +112,20 @@ impl Process {
         self.doing.is_some()
     }
 
-    /// Shuts the node down in an orderly way.
+    /// Shuts the node down in an orderly way: others lead before it ends.
     pub(crate) fn shut_down(&mut self) {
         if let Some(service) = self.service() {
-            self.doing = Some(async move { service.cluster().shutdown().await }.boxed_local());
+            let ending = async move {
+                service.cluster().hand_over().await;
+                service.cluster().shutdown().await;
+            };
+            self.doing = Some(ending.boxed_local());
         }
+    }
+
+    /// Does something on the node, beside its own tasks.
+    pub(crate) fn spawn(&self, work: impl Future<Output = ()> + Send + 'static) {
+        drop(self.runtime.spawn(work));
     }
 
     /// Runs for so long by its own clock.

@@ -165,7 +165,9 @@ impl Wire {
         let lost = state.weather.lost_per_mille;
         if state.random.random_ratio(lost, 1_000) {
             state.trace.note(state.now_ms, format_args!("lost {name} {} -> {}", from.host, to.host));
-            order.iter().for_each(|order| order.break_off());
+            if let Some(order) = order {
+                order.break_off();
+            }
             return;
         }
         let mut due = state.now_ms + state.delay_ms();
@@ -215,7 +217,9 @@ impl State {
             || self.weather.blocked.contains(&(from.host, to.host))
             || self.silent.contains(&to.host);
         let arrival = if is_cut {
-            message.order.iter().for_each(|order| order.break_off());
+            if let Some(order) = &message.order {
+                order.break_off();
+            }
             None
         } else if self.running.get(&to.host) == Some(&to.incarnation) {
             Some(Arrival::Taken)

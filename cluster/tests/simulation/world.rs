@@ -45,18 +45,20 @@ impl Plan {
 
 /// A run that is over, for the invariants to judge.
 pub(crate) struct Run {
-    pub(crate) seed: u64,
     pub(crate) observer: Arc<Observer>,
     /// What there was in the trace, and the number that stands for it.
     pub(crate) fingerprint: (u64, u64),
     /// Registers that did not answer after healing, or replicas that never became equal.
     pub(crate) silent: Vec<String>,
     /// By shard, what each replica holds in the end.
-    pub(crate) replicas: Vec<(ShardId, HostId, Vec<(Vec<u8>, Vec<u8>)>)>,
+    pub(crate) replicas: Vec<(ShardId, HostId, Rows)>,
 }
 
+/// The keys of a replica, with their values.
+pub(crate) type Rows = Vec<(Vec<u8>, Vec<u8>)>;
+
 /// Shards of the simulated cluster.
-const SHARDS: u16 = 2;
+pub(crate) const SHARDS: u16 = 2;
 /// How long the cluster may take to form, in milliseconds.
 const FORMS_MS: u64 = 60_000;
 /// How long after healing everything must answer, in milliseconds.
@@ -90,7 +92,6 @@ pub(crate) fn run(seed: u64, plan: &Plan, trace: Trace) -> Run {
 }
 
 struct World {
-    seed: u64,
     now_ms: u64,
     random: StdRng,
     around: Surroundings,
@@ -130,7 +131,6 @@ impl World {
         };
         let hosts = (0..count).map(host).collect();
         Self {
-            seed,
             now_ms: 0,
             random,
             around,
@@ -278,7 +278,6 @@ impl World {
         }
         drop(self.directory);
         Run {
-            seed: self.seed,
             observer: self.around.observer,
             fingerprint: self.around.trace.fingerprint(),
             silent: self.silent,
