@@ -275,6 +275,7 @@ async fn start_raft(
         data: raft.data_metrics(),
         raft,
         log,
+        writer: parts.writer.clone(),
     })
 }
 
