@@ -16,6 +16,7 @@ use super::activation;
 use super::failure::{self, Failure};
 use super::parts::Parts;
 use super::registry::{Entry, Registry};
+use super::stage::{self, Attempt};
 use super::streams::Stream;
 use super::work::{Task, Work};
 use super::{Answer, Location, Options, Request};
@@ -140,7 +141,6 @@ impl Runtime {
         mut task: Task,
         intent: Intent,
     ) -> Result<Answer, Error> {
-        let caller = Arc::new(caller.clone());
         let shard = self.shard_of(address);
         loop {
             let term = self.leading(shard, caller.deadline).await?;
@@ -162,9 +162,16 @@ impl Runtime {
                     continue;
                 }
             };
-            let (work, answer) = Work::new(task, caller.clone(), admission);
-            // A refused message is dropped, and so comes back as one that did not run.
-            drop(actor.send_message(work));
+            let answer = match stage::attempt(task, caller, admission) {
+                Attempt::Answered(answer) => return answer,
+                Attempt::Held(answer) => answer,
+                Attempt::Busy(task, admission) => {
+                    let (work, answer) = Work::new(task, Arc::new(caller.clone()), admission);
+                    // A refused message is dropped, and so comes back as one that did not run.
+                    drop(actor.send_message(work));
+                    answer
+                }
+            };
             let given = timeout_at(caller.deadline.into(), answer).await.map_err(|_| late(intent))?;
             match given.expect("work answers however it ends") {
                 Ok(answer) => return Ok(answer),
