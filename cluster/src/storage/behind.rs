@@ -22,7 +22,7 @@ use crate::storage::keys::{self, GroupId, Record};
 use crate::storage::state::{column_of, records_column};
 
 /// How long writes wait for others. As much of the log is applied again after a crash.
-pub(crate) const BEHIND_MAX: Duration = Duration::from_millis(500);
+pub(crate) const BEHIND_MAX: Duration = Duration::from_millis(250);
 /// Bytes of one replica that wait at most.
 const BYTES_MAX: usize = 1024 * 1024;
 /// What a row weighs in memory beside its key and value, about, in bytes.
