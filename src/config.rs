@@ -18,6 +18,9 @@ use serde::{Deserialize, Serialize};
 pub use keys::{KEYS, Key, Kind};
 pub use network::Network;
 
+/// The variable of the environment that holds the secret which members share.
+const JOIN_SECRET: &str = "STEAD_JOIN_SECRET";
+
 /// The configuration of a node.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -37,6 +40,9 @@ pub struct Config {
     /// The file with the secret that members of the cluster share.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub join_secret_file: Option<PathBuf>,
+    /// The secret itself, from the environment's `STEAD_JOIN_SECRET` only: it is never shown.
+    #[serde(skip)]
+    pub join_secret: Option<Secret>,
     /// The failure zone; the replicas of a shard are spread over zones.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub zone: Option<String>,
@@ -74,6 +80,7 @@ impl Default for Config {
             advertise: None,
             join: None,
             join_secret_file: None,
+            join_secret: None,
             zone: None,
             shards: 12,
             replicas: 3,
@@ -87,6 +94,16 @@ impl Default for Config {
             limits: Limits::default(),
             storage: Storage::default(),
         }
+    }
+}
+
+/// Text that is not to be printed.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(pub String);
+
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Secret(…)")
     }
 }
 
@@ -140,6 +157,8 @@ pub struct Timing {
     /// Longest silence of a leader before an election begins; also the length of its lease, the time
     /// it may serve reads after a majority last heard from it.
     pub election_max_ms: u64,
+    /// How long a node may be silent before its replicas are given to others.
+    pub replace_after_ms: u64,
 }
 
 impl Default for Timing {
@@ -154,6 +173,7 @@ impl Default for Timing {
             heartbeat_ms: 200,
             election_min_ms: 500,
             election_max_ms: 600,
+            replace_after_ms: 300_000,
         }
     }
 }
@@ -250,9 +270,11 @@ impl Config {
             change_port(&mut table, port)?;
         }
         lay_over(&mut table, keys::from_flags(flags)?);
-        let config: Self = table
+        let mut config: Self = table
             .try_into()
             .map_err(|problem: toml::de::Error| Error::Invalid(vec![problem.message().to_owned()]))?;
+        let secret = environment.iter().find(|(name, _)| name == JOIN_SECRET);
+        config.join_secret = secret.map(|(_, secret)| Secret(secret.clone()));
         config.validate()?;
         Ok(config)
     }

@@ -76,6 +76,18 @@ pub const PAGE_MAX: usize = 1_000;
 pub const PAGE_DEFAULT: usize = 100;
 /// Updates that may wait between an object's leader and a gateway; beyond it the gateway reads the history.
 pub const STREAM_MAX_UPDATES: usize = 1_024;
+/// How long the other nodes are waited for when an operator asks how the cluster is.
+pub const SURVEY_WITHIN: Duration = Duration::from_secs(1);
+/// Pause before a call is tried again that found no leader; it doubles with each try.
+pub const RETRY_PAUSE_FIRST: Duration = Duration::from_millis(2);
+/// The longest such pause.
+pub const RETRY_PAUSE_MAX: Duration = Duration::from_millis(50);
+/// How often a gateway that waits for an answer looks whether who was asked still leads.
+pub const LEADER_LOOK_EVERY: Duration = Duration::from_millis(50);
+/// How long a node that leads no more may take to answer what it was asked while it did.
+pub const DEPOSED_ANSWERS_WITHIN: Duration = Duration::from_millis(500);
+/// Rows of one shard in one answer to a gateway that gathers a list, at most; also those of all its shards there.
+pub const GATHER_ROWS_MAX: usize = PAGE_MAX + 1;
 /// Largest log entry, in bytes: the largest document and what goes with it.
 pub const ENTRY_MAX_BYTES: usize = 48 * 1024 * 1024;
 /// Applied entries a shard's log keeps for replicas that lag.

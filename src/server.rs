@@ -6,10 +6,13 @@
 
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use stead_cluster::{Cluster, ClusterMetrics, NoPeers, OpenError};
+use stead_cluster::network::tcp::secret::{self, JoinSecret, SecretError};
+use stead_cluster::network::tcp::{TcpNetwork, TcpOptions};
+use stead_cluster::{Cluster, ClusterMetrics, OpenError};
 use tokio::net::TcpListener;
 
 use crate::api;
@@ -25,16 +28,21 @@ use crate::telemetry::Metrics;
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The listener's address cannot be had.
-    #[error("cannot listen on {address}: {source}; choose another with --listen")]
+    #[error("cannot listen on {address}: {source}; choose another with --{flag}")]
     Listen {
         /// The address as configured.
         address: SocketAddr,
+        /// The flag that would change it.
+        flag: &'static str,
         /// What the system says.
         source: std::io::Error,
     },
     /// The store or the logs cannot be opened.
     #[error(transparent)]
     Open(#[from] OpenError),
+    /// There is no secret to prove to other nodes.
+    #[error(transparent)]
+    Secret(#[from] SecretError),
     /// The supervisor of the objects cannot be started.
     #[error("the supervisor of the objects did not start: {0}")]
     Supervisor(#[from] ractor::SpawnErr),
@@ -66,7 +74,7 @@ impl stead_cluster::Clock for Clock {
 ///
 /// When the address is taken, or the data directory cannot be opened or does not fit.
 pub async fn start(config: Config, classes: Classes) -> Result<Server, Error> {
-    let in_listen = |source| Error::Listen { address: config.listen, source };
+    let in_listen = |source| Error::Listen { address: config.listen, flag: "listen", source };
     let listener = TcpListener::bind(config.listen).await.map_err(in_listen)?;
     let address = listener.local_addr().map_err(in_listen)?;
     let clock = Arc::new(Clock::default());
@@ -101,8 +109,11 @@ impl Server {
     pub async fn run_until(self, told: impl Future<Output = ()> + Send) -> Result<(), Error> {
         let Self { listener, cluster, runtime, hub, api, drain, .. } = self;
         let front = api::front(api);
+        let cluster_too = cluster.clone();
         let told = async {
             told.await;
+            // First, while everything still answers: what is asked of this node from here on goes elsewhere.
+            cluster_too.hand_over().await;
             hub.close();
         };
         api::listen(listener, front, told, drain).await;
@@ -119,13 +130,19 @@ async fn open_cluster(config: &Config, address: SocketAddr, clock: Arc<Clock>) -
         Some(host) => format!("{host}:{}", listener.port()),
         None => listener.to_string(),
     };
+    let in_peer_listen = |source| Error::Listen { address: config.peer_listen, flag: "peer-listen", source };
+    let version = env!("CARGO_PKG_VERSION").to_owned();
+    let tcp = TcpOptions { listen: config.peer_listen, secret: join_secret(config)?, version };
+    let network = TcpNetwork::bind(tcp).await.map_err(in_peer_listen)?;
     let options = stead_cluster::Options {
         data_dir: config.data.clone(),
         shards: config.shards,
         replication_factor: u16::from(config.replicas),
         address: advertised(address),
-        peer_address: advertised(config.peer_listen),
+        peer_address: advertised(network.local_addr()),
         zone: config.zone.clone(),
+        join: config.join.clone(),
+        replace_after: ms(config.timing.replace_after_ms),
         version: env!("CARGO_PKG_VERSION").to_owned(),
         heartbeat: ms(config.timing.heartbeat_ms),
         election_min: ms(config.timing.election_min_ms),
@@ -137,7 +154,28 @@ async fn open_cluster(config: &Config, address: SocketAddr, clock: Arc<Clock>) -
         ..stead_cluster::Options::default()
     };
     let machine = |_shard| -> Box<dyn stead_cluster::Machine> { Box::new(ObjectMachine::new()) };
-    Ok(Cluster::open(options, Arc::new(NoPeers), clock, machine).await?)
+    Ok(Cluster::open(options, network, clock, machine).await?)
+}
+
+/// The file in a data directory that keeps the join secret made there.
+pub const JOIN_SECRET_FILE: &str = secret::FILE;
+
+/// The join secret that was made in a data directory, for an operator to give to other nodes.
+///
+/// # Errors
+///
+/// When there is none.
+pub fn join_secret_in(data: &Path) -> Result<String, Error> {
+    Ok(JoinSecret::read(&data.join(JOIN_SECRET_FILE))?.reveal().to_owned())
+}
+
+/// What the members of the cluster share: as given, or made in the data directory.
+fn join_secret(config: &Config) -> Result<JoinSecret, SecretError> {
+    match (&config.join_secret, &config.join_secret_file) {
+        (Some(secret), _) => JoinSecret::new(&secret.0),
+        (None, Some(file)) => JoinSecret::read(file),
+        (None, None) => JoinSecret::of_directory(&config.data),
+    }
 }
 
 fn runtime_options(config: &Config) -> Result<runtime::Options, Error> {

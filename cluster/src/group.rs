@@ -18,8 +18,11 @@ pub(crate) mod apply;
 mod conformance;
 mod proposer;
 pub(crate) mod standing;
+mod transfer;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -35,7 +38,7 @@ pub(crate) use crate::group::proposer::{Pack, Proposer, ProposerBounds};
 use crate::group::standing::Standing;
 use crate::layout::{LogIndex, NodeId, ShardId, Term};
 use crate::raft::{StoredMembership, TypeConfig, Vote};
-use crate::status::ShardStatus;
+use crate::status::{ReplicaStatus, ShardStatus};
 use crate::storage::Reader;
 use crate::storage::health::Health;
 use crate::storage::keys::GroupId;
@@ -118,6 +121,9 @@ pub(crate) struct Group {
     pub(crate) proposer: Arc<Proposer>,
     pub(crate) lease: Duration,
     pub(crate) leadership: watch::Sender<Option<Term>>,
+    pub(crate) leader: watch::Sender<Option<NodeId>>,
+    /// Leadership is being handed over, by whom it is for to bring to an end.
+    pub(crate) is_handing_over: AtomicBool,
 }
 
 /// A group's Raft and what is asked of it without a message.
@@ -159,6 +165,12 @@ impl Shard {
     #[must_use]
     pub fn leadership(&self) -> watch::Receiver<Option<Term>> {
         self.0.leadership.subscribe()
+    }
+
+    /// The leader of the latest term that is known here; none while there is an election.
+    #[must_use]
+    pub fn leader(&self) -> watch::Receiver<Option<NodeId>> {
+        self.0.leader.subscribe()
     }
 
     /// Queues a command under the term [`Self::lead`] gave. Never blocks.
@@ -219,8 +231,22 @@ impl Shard {
     }
 }
 
+/// The replicas, and how far each is behind where this node leads.
+fn replicas(metrics: &RaftMetrics<TypeConfig>) -> Vec<ReplicaStatus> {
+    let membership = metrics.membership_config.membership();
+    let voters: BTreeSet<NodeId> = membership.voter_ids().collect();
+    let last = metrics.last_log_index.map_or(0, |last| last + 1);
+    let lag = |node: &NodeId| {
+        let matched = metrics.replication.as_ref()?.get(node)?.as_ref();
+        Some(last.saturating_sub(matched.map_or(0, |matched| matched.index + 1)))
+    };
+    let replica =
+        |node: &NodeId| ReplicaStatus { node: *node, is_voter: voters.contains(node), lag: lag(node) };
+    membership.nodes().map(|(node, _)| replica(node)).collect()
+}
+
 impl Group {
-    fn lead(&self) -> Result<Term, NotLeading> {
+    pub(crate) fn lead(&self) -> Result<Term, NotLeading> {
         if let Some(reason) = self.stopped() {
             return Err(NotLeading { leader: None, stopped: Some(reason) });
         }
@@ -261,23 +287,13 @@ impl Group {
         reason.map(str::to_owned)
     }
 
-    fn status(&self) -> ShardStatus {
-        let mut status = ShardStatus {
-            id: self.id.shard(),
-            term: 0,
-            leader: None,
-            replicas: Vec::new(),
-            commit: None,
-            applied: None,
-            last_log: None,
-            purged: None,
-            stopped: self.stopped(),
-        };
+    pub(crate) fn status(&self) -> ShardStatus {
+        let mut status = ShardStatus { stopped: self.stopped(), ..ShardStatus::unknown(self.id.shard()) };
         if let Some(running) = &self.raft {
             let metrics = running.metrics.borrow_watched();
             status.term = metrics.current_term;
             status.leader = metrics.current_leader.filter(|_| status.stopped.is_none());
-            status.replicas = metrics.membership_config.membership().nodes().map(|(node, _)| *node).collect();
+            status.replicas = replicas(&metrics);
             status.commit = metrics.local_committed.map(|log_id| log_id.index);
             status.applied = metrics.last_applied.map(|log_id| log_id.index);
             status.last_log = metrics.last_log_index;
@@ -293,13 +309,22 @@ impl Group {
         // one and read another could miss the last change.
         let mut server = running.server.clone();
         let mut applied_term = self.standing.watch_applied_term();
+        let mut settled = self.proposer.watch_settled();
         loop {
             let term =
                 self.leading_term(&server.borrow_and_update().vote).filter(|_| self.stopped().is_none());
+            let leader = server
+                .borrow_watched()
+                .current_leader
+                .filter(|leader| *leader != self.node || term.is_some());
             self.leadership.send_if_modified(|now| std::mem::replace(now, term) != term);
+            self.leader.send_if_modified(|now| std::mem::replace(now, leader) != leader);
             let is_over = tokio::select! {
+                biased;
                 changed = server.changed() => changed.is_err(),
                 changed = applied_term.changed() => changed.is_err(),
+                // A fenced term leads no more.
+                changed = settled.changed() => changed.is_err(),
             };
             if is_over {
                 break;

@@ -1,7 +1,17 @@
 //! All Raft groups of one node: opened together, driven by one timer, stopped together.
 
+mod desk;
+mod identify;
+mod keeper;
 mod open;
+mod reception;
+mod reconciler;
+mod recover;
+mod register;
+mod survey;
+mod takeover;
 mod ticker;
+mod wish;
 
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -14,14 +24,16 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::application::Application;
-use crate::group::Shard;
+use crate::group::{Group, Shard};
+pub use crate::groups::register::ChangeError;
+pub use crate::groups::wish::WishError;
 use crate::layout::{NodeId, ShardId, ShardLayout};
 use crate::machine::Machine;
 use crate::map::{ClusterId, ClusterMap};
 use crate::metrics::ClusterMetrics;
 use crate::network::{AskError, Desk, Network};
 use crate::options::Options;
-use crate::status::{ClusterStatus, NodeStatus, Problem};
+use crate::status::{ClusterStatus, NodeReport, Problem};
 use crate::storage::codec::Identity;
 use crate::storage::database::Database;
 use crate::storage::health::Health;
@@ -54,6 +66,9 @@ pub enum OpenError {
     /// The node can not take its place in the cluster.
     #[error("recovery failed: {0}")]
     Recovery(String),
+    /// The cluster does not let the node in.
+    #[error("the cluster can not be joined: {0}")]
+    Join(String),
 }
 
 /// All Raft groups of one node: a cheap handle.
@@ -61,10 +76,12 @@ pub enum OpenError {
 pub struct Cluster(Arc<Inner>);
 
 struct Inner {
+    options: Options,
     identity: Identity,
     layout: ShardLayout,
     shards: Vec<Shard>,
     meta: Shard,
+    meta_led: Mutex<keeper::Led>,
     map: watch::Receiver<Arc<ClusterMap>>,
     network: Arc<dyn Network>,
     application: OnceLock<Arc<dyn Application>>,
@@ -75,6 +92,45 @@ struct Inner {
     writer_end: Mutex<Option<oneshot::Receiver<()>>>,
     tasks: TaskTracker,
     stop: CancellationToken,
+}
+
+impl Inner {
+    /// All groups, the meta group the last.
+    fn groups(&self) -> impl Iterator<Item = &Arc<Group>> {
+        self.shards.iter().chain([&self.meta]).map(Shard::group)
+    }
+
+    /// What this node tells others of itself.
+    fn report(&self) -> NodeReport {
+        let problem =
+            |problem: Problem| (problem.code.to_owned(), problem.detail, problem.what_to_do.to_owned());
+        NodeReport {
+            node: self.identity.node,
+            shards: self.shards.iter().map(Shard::status).collect(),
+            meta: self.meta.status(),
+            problems: self.problems().into_iter().map(problem).collect(),
+        }
+    }
+
+    fn problems(&self) -> Vec<Problem> {
+        if let Some(failure) = self.health.failure() {
+            return vec![Problem {
+                code: "disk_failed".to_owned(),
+                detail: failure.to_owned(),
+                what_to_do: "look at the disk and the system's log, make room or replace it, then start the node again".to_owned(),
+            }];
+        }
+        let stopped = self.groups().filter_map(|group| Some((group.id, group.stopped()?)));
+        stopped
+            .map(|(group, reason)| Problem {
+                code: "shard_stopped".to_owned(),
+                detail: format!("shard {group} is stopped on this node: {reason}"),
+                what_to_do:
+                    "keep a copy of the data directory, then restore this node from a snapshot or its peers"
+                        .to_owned(),
+            })
+            .collect()
+    }
 }
 
 impl Cluster {
@@ -180,41 +236,19 @@ impl Cluster {
     /// What this node knows of its cluster now.
     #[must_use]
     pub fn status(&self) -> ClusterStatus {
-        let map = self.0.map.borrow().clone();
-        let nodes = map.nodes.iter().map(|(id, node)| NodeStatus {
-            id: *id,
-            address: node.address.clone(),
-            peer_address: node.peer_address.clone(),
-            zone: node.zone.clone(),
-            state: node.state,
-            version: node.version.clone(),
-            started_at_ms: node.started_at_ms,
-        });
-        ClusterStatus {
-            nodes: nodes.collect(),
-            shards: self.0.shards.iter().map(Shard::status).collect(),
-            meta: self.0.meta.status(),
-            problems: self.problems(),
-        }
+        survey::merge(&self.0, vec![self.0.report()])
     }
 
-    fn problems(&self) -> Vec<Problem> {
-        if let Some(failure) = self.0.health.failure() {
-            return vec![Problem {
-                code: "disk_failed",
-                detail: failure.to_owned(),
-                what_to_do: "look at the disk and the system's log, make room or replace it, then start the node again",
-            }];
-        }
-        let groups = self.0.shards.iter().chain([&self.0.meta]);
-        let stopped = groups.filter_map(|shard| Some((shard.group().id, shard.group().stopped()?)));
-        stopped
-            .map(|(group, reason)| Problem {
-                code: "shard_stopped",
-                detail: format!("shard {group} is stopped on this node: {reason}"),
-                what_to_do: "keep a copy of the data directory, then restore this node from a snapshot or its peers",
-            })
-            .collect()
+    /// Whether a node can be reached from here now. This node itself always can.
+    #[must_use]
+    pub fn reaches(&self, node: NodeId) -> bool {
+        node == self.0.identity.node
+            || self.0.network.peers().borrow().get(&node).is_some_and(|peer| peer.connected)
+    }
+
+    /// What all nodes that answer within so long know of the cluster.
+    pub async fn survey(&self, within: Duration) -> ClusterStatus {
+        survey::survey(&self.0, within).await
     }
 
     /// Whether the disk works.
@@ -238,6 +272,7 @@ impl Cluster {
         let inner = &self.0;
         inner.stop.cancel();
         inner.tasks.close();
+        inner.network.stop().await;
         for shard in inner.shards.iter().chain([&inner.meta]) {
             shard.group().proposer.close("the node is shutting down");
         }

@@ -21,6 +21,24 @@ use crate::storage::{ReadError, Reader};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct ClusterId(pub [u8; 16]);
 
+impl std::str::FromStr for ClusterId {
+    type Err = NotAClusterId;
+
+    fn from_str(text: &str) -> Result<Self, NotAClusterId> {
+        let digits = text.as_bytes();
+        if digits.len() != 32 || !digits.iter().all(u8::is_ascii_hexdigit) {
+            return Err(NotAClusterId);
+        }
+        let number = u128::from_str_radix(text, 16).map_err(|_| NotAClusterId)?;
+        Ok(Self(number.to_be_bytes()))
+    }
+}
+
+/// The text is not the identity of a cluster.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the identity of a cluster is 32 hexadecimal digits")]
+pub struct NotAClusterId;
+
 impl fmt::Display for ClusterId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
@@ -48,6 +66,9 @@ pub(crate) struct MapNode {
     pub(crate) version: String,
     pub(crate) started_at_ms: u64,
     pub(crate) state: NodeState,
+    /// It is on its way out: it drains, its replicas go elsewhere, and then it is removed.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) is_leaving: bool,
 }
 
 /// Where a shard's replicas are wished to be.
@@ -65,6 +86,25 @@ pub(crate) struct ClusterMap {
     pub(crate) nodes: BTreeMap<NodeId, MapNode>,
     /// By shard.
     pub(crate) placements: Vec<Placement>,
+    /// The numbers given out, by the token they were asked for with.
+    #[serde(default)]
+    pub(crate) tokens: BTreeMap<String, NodeId>,
+    /// The nodes that the shards were last planned for. While they are the same nothing is planned anew, so that an
+    /// operator's own moves stay.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) planned_for: Vec<Usable>,
+    /// Counts changes of the map.
+    #[serde(default)]
+    pub(crate) revision: u64,
+}
+
+/// A node that a plan may use: whether it may be given replicas, and whether it may lead.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Usable {
+    pub(crate) node: NodeId,
+    pub(crate) zone: Option<String>,
+    pub(crate) takes: bool,
+    pub(crate) leads: bool,
 }
 
 /// A change of the map.
@@ -73,6 +113,19 @@ pub(crate) struct ClusterMap {
 pub(crate) enum MapCommand {
     /// Makes the map of a new cluster; later ones change nothing.
     Create { cluster: String, shards: u16, replication_factor: u16, founder: NodeId },
+    /// Lets a node in and gives it a number; the same one to the same token.
+    Admit { token: String, address: String, peer_address: String, zone: Option<String>, version: String },
+    /// What the operator wants of a node. Removed is for good.
+    SetState { node: NodeId, state: NodeState },
+    /// A node is to go for good: its replicas go elsewhere first.
+    Leave { node: NodeId },
+    /// Places all shards, unless the map has changed since this revision.
+    Place {
+        revision: u64,
+        placements: Vec<Placement>,
+        /// The nodes they were planned for; none where an operator wished a single change.
+        planned_for: Option<Vec<Usable>>,
+    },
     /// A node started: what it says of itself. Its state stays what it was.
     Register {
         node: NodeId,
@@ -118,18 +171,81 @@ impl ClusterMap {
         }
     }
 
+    /// Where the nodes that are not removed are reached.
+    pub(crate) fn addresses(&self) -> BTreeMap<NodeId, String> {
+        let present = self.nodes.iter().filter(|(_, node)| node.state != NodeState::Removed);
+        present.map(|(id, node)| (*id, node.peer_address.clone())).collect()
+    }
+
+    /// The number that was given to whoever asked with this token.
+    pub(crate) fn joined(&self, token: &str) -> Option<NodeId> {
+        self.tokens.get(token).copied()
+    }
+
     fn change(&mut self, command: MapCommand) {
+        // Counts every change, so that a plan holds only for the map it was made from.
+        let planned_from = self.revision;
+        self.revision += 1;
         match command {
+            MapCommand::Admit { token, address, peer_address, zone, version } => {
+                if self.tokens.contains_key(&token) {
+                    return;
+                }
+                let next = self.nodes.keys().max().map_or(NodeId(1), |last| NodeId(last.0 + 1));
+                let state = NodeState::Up;
+                let node = MapNode {
+                    address,
+                    peer_address,
+                    zone,
+                    version,
+                    started_at_ms: 0,
+                    state,
+                    is_leaving: false,
+                };
+                self.nodes.insert(next, node);
+                self.tokens.insert(token, next);
+            }
+            MapCommand::SetState { node, state } => {
+                if let Some(known) =
+                    self.nodes.get_mut(&node).filter(|known| known.state != NodeState::Removed)
+                {
+                    (known.state, known.is_leaving) = (state, false);
+                }
+            }
+            MapCommand::Leave { node } => {
+                if let Some(known) =
+                    self.nodes.get_mut(&node).filter(|known| known.state != NodeState::Removed)
+                {
+                    (known.state, known.is_leaving) = (NodeState::Draining, true);
+                }
+            }
+            MapCommand::Place { revision, placements, planned_for } => {
+                let is_whole = placements.len() == self.placements.len()
+                    && placements
+                        .iter()
+                        .flat_map(|placement| &placement.replicas)
+                        .all(|node| self.nodes.contains_key(node));
+                if revision == planned_from && is_whole {
+                    self.placements = placements;
+                    self.planned_for = planned_for.unwrap_or_else(|| std::mem::take(&mut self.planned_for));
+                }
+            }
             MapCommand::Create { cluster, shards, replication_factor, founder } => {
                 if self.placements.is_empty() {
                     let placement = Placement { replicas: vec![founder], preferred_leader: Some(founder) };
                     let placements = vec![placement; usize::from(shards)];
-                    *self = Self { cluster, replication_factor, nodes: BTreeMap::new(), placements };
+                    *self = Self { cluster, replication_factor, placements, ..Self::default() };
                 }
             }
             MapCommand::Register { node, address, peer_address, zone, version, started_at_ms } => {
-                let state = self.nodes.get(&node).map_or(NodeState::Up, |known| known.state);
-                let registered = MapNode { address, peer_address, zone, version, started_at_ms, state };
+                let known = self.nodes.get(&node);
+                let (state, is_leaving) =
+                    known.map_or((NodeState::Up, false), |known| (known.state, known.is_leaving));
+                if state == NodeState::Removed {
+                    return;
+                }
+                let registered =
+                    MapNode { address, peer_address, zone, version, started_at_ms, state, is_leaving };
                 self.nodes.insert(node, registered);
             }
         }
@@ -218,7 +334,7 @@ mod tests {
         check(
             &encode(&map),
             &expect![[
-                r#"{"cluster":"ab","replication_factor":3,"nodes":{"1":{"address":"a:1","peer_address":"a:2","zone":null,"version":"1.0","started_at_ms":5,"state":"up"}},"placements":[{"replicas":[1],"preferred_leader":1},{"replicas":[1],"preferred_leader":1}]}"#
+                r#"{"cluster":"ab","replication_factor":3,"nodes":{"1":{"address":"a:1","peer_address":"a:2","zone":null,"version":"1.0","started_at_ms":5,"state":"up"}},"placements":[{"replicas":[1],"preferred_leader":1},{"replicas":[1],"preferred_leader":1}],"tokens":{},"revision":1}"#
             ]],
         );
         assert_eq!(decode::<ClusterMap>(&encode(&map)).expect("it decodes"), map);

@@ -3,10 +3,11 @@
 //! [`Network`] is what a cluster is given; [`Inbound`] is what it gives back. Messages are openraft's own types,
 //! since whoever carries them (TCP, a simulation) only has to bring them over and hand the answer back.
 //!
-//! - `adapter`: the network as openraft uses it. `alone`: the network of a node alone.
+//! - `adapter`: the network as openraft uses it. `alone`: the network of a node alone. [`tcp`]: the real one.
 
 pub(crate) mod adapter;
 mod alone;
+pub mod tcp;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -215,6 +216,8 @@ pub struct JoinRequest {
     /// Made at random and kept in the node's data directory, so that asking again after a crash gives the
     /// same number.
     pub token: String,
+    /// Who it is already, for a node that was let in before and asks where the others are now.
+    pub member: Option<(String, NodeId)>,
     /// Where clients reach it.
     pub address: String,
     /// Where other nodes reach it.

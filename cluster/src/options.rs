@@ -4,7 +4,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::storage::WriteHook;
+use rand::SeedableRng;
+use rand::rngs::StdRng;
+
+use crate::storage::{SimulatedDisk, WriteHook};
 
 /// What [`crate::Cluster::open`] is given.
 #[derive(Clone)]
@@ -23,6 +26,13 @@ pub struct Options {
     pub zone: Option<String>,
     /// The version of the program, for the cluster's map.
     pub version: String,
+    /// Peer address of a member of the cluster this node is to join; none founds a cluster of this node alone.
+    /// A node that is a member already asks there where the others are, if it is told nothing else.
+    pub join: Option<String>,
+    /// How long a node that is not yet a member tries to join before it gives up.
+    pub join_within: Duration,
+    /// How long a node may be silent before its replicas are given to others.
+    pub replace_after: Duration,
     /// How often a leader with followers is heard.
     pub heartbeat: Duration,
     /// The shortest wait before an election.
@@ -49,6 +59,10 @@ pub struct Options {
     pub block_cache_bytes: usize,
     /// Called around every write to disk: tests make disks fail and count flushes with it.
     pub write_hook: Option<Arc<dyn WriteHook>>,
+    /// Runs the writer as a task on this disk, in the place of a thread: for simulations.
+    pub simulated_disk: Option<Arc<dyn SimulatedDisk>>,
+    /// Where the node's random choices come from; the operating system where there is none. For simulations.
+    pub seed: Option<u64>,
 }
 
 impl Default for Options {
@@ -61,6 +75,9 @@ impl Default for Options {
             peer_address: String::new(),
             zone: None,
             version: env!("CARGO_PKG_VERSION").to_owned(),
+            join: None,
+            join_within: Duration::from_mins(1),
+            replace_after: Duration::from_mins(5),
             heartbeat: Duration::from_millis(200),
             election_min: Duration::from_millis(500),
             election_max: Duration::from_millis(600),
@@ -75,6 +92,8 @@ impl Default for Options {
             log_cached_bytes: 1024 * 1024,
             block_cache_bytes: 64 * 1024 * 1024,
             write_hook: None,
+            simulated_disk: None,
+            seed: None,
         }
     }
 }
@@ -83,6 +102,11 @@ impl Default for Options {
 pub(crate) const SHARDS_MAX: u16 = 1_024;
 
 impl Options {
+    /// A source of random choices.
+    pub(crate) fn random(&self) -> StdRng {
+        self.seed.map_or_else(rand::make_rng, StdRng::seed_from_u64)
+    }
+
     /// What is wrong with these options, if anything.
     pub(crate) fn check(&self) -> Result<(), String> {
         let wrong = [

@@ -25,6 +25,8 @@ pub(crate) mod writer;
 
 use std::time::Duration;
 
+use futures_util::future::BoxFuture;
+
 pub use reader::{ReadError, Reader, Scan};
 
 /// Which kind of write it is.
@@ -49,4 +51,13 @@ pub trait WriteHook: Send + Sync + 'static {
 
     /// After the batch was written (and flushed, if [`WriteKind::Synced`]), before anything in it is confirmed.
     fn after(&self, _kind: WriteKind, _took: Duration) {}
+}
+
+/// A disk whose time is the runtime's, for simulations: it stands where a real one makes the writer wait.
+pub trait SimulatedDisk: Send + Sync + 'static {
+    /// Resolves when the disk has taken up the next batch; nothing of it is written before.
+    fn begins(&self) -> BoxFuture<'static, ()>;
+
+    /// Resolves when the disk is done with the batch; nothing in it is confirmed before.
+    fn ends(&self, kind: WriteKind) -> BoxFuture<'static, ()>;
 }

@@ -16,6 +16,7 @@ use crate::clock::Clock;
 use crate::config::{Config, Network};
 use crate::live::Hub;
 use crate::object::{Tenant, Timestamp};
+use crate::operate::Operate;
 use crate::runtime::Runtime;
 use crate::telemetry::{Metrics, Transport};
 
@@ -62,6 +63,7 @@ impl Settings {
 pub struct ApiState(Arc<Shared>);
 
 struct Shared {
+    operate: Operate,
     runtime: Runtime,
     hub: Hub,
     settings: Settings,
@@ -91,6 +93,7 @@ impl ApiState {
         );
         let settings = Settings::of(config);
         Self(Arc::new(Shared {
+            operate: Operate::new(runtime.clone()),
             runtime,
             hub,
             settings,
@@ -106,6 +109,11 @@ impl ApiState {
             tasks: TaskTracker::new(),
             over: CancellationToken::new(),
         }))
+    }
+
+    /// The operator's way to the cluster.
+    pub(super) fn operate(&self) -> &Operate {
+        &self.0.operate
     }
 
     /// The caller of a request: `local` of tenant `default` while there is no authentication.

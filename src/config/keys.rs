@@ -129,6 +129,12 @@ pub const KEYS: &[Key] = &[
         "Longest silence of a leader before an election begins; also how long its lease lasts.",
     ),
     key(
+        "timing.replace_after_ms",
+        Kind::Integer,
+        "",
+        "How long a node may be silent before its replicas are given to others.",
+    ),
+    key(
         "limits.active_objects",
         Kind::Integer,
         "",

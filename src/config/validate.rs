@@ -54,14 +54,15 @@ impl Config {
                 self.replicas
             ));
         }
-        if self.join.is_some() {
+        if self.join_secret.is_some() && self.join_secret_file.is_some() {
+            problems.push("STEAD_JOIN_SECRET and join_secret_file are both given: leave one out".into());
+        }
+        if self.join.is_some() && self.join_secret.is_none() && self.join_secret_file.is_none() {
             problems.push(
-                "join: a node cannot join a cluster yet; leave it out, and the node is a cluster of one"
+                "join needs the cluster's secret: give join_secret_file or STEAD_JOIN_SECRET; `stead node secret --data \
+                 DIR` shows it on the first node"
                     .into(),
             );
-        }
-        if self.join_secret_file.is_some() {
-            problems.push("join_secret_file: no node can join this one yet; leave it out".into());
         }
     }
 
@@ -130,6 +131,7 @@ impl Config {
             ("heartbeat_ms", timing.heartbeat_ms),
             ("election_min_ms", timing.election_min_ms),
             ("election_max_ms", timing.election_max_ms),
+            ("replace_after_ms", timing.replace_after_ms),
         ] {
             if !(1..=TIME_MAX_MS).contains(&value) {
                 problems.push(format!("timing.{key} is {value}: choose 1 to {TIME_MAX_MS}"));

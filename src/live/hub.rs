@@ -12,10 +12,13 @@ use tokio_util::task::TaskTracker;
 use super::LiveUpdate;
 use super::queue::{Item, Queue, Taken};
 use crate::caller::Caller;
-use crate::error::{Code, Error};
+use crate::error::{Code, Error, Retry};
 use crate::object::{Key, ObjectAddress, Value, Version};
 use crate::runtime::{Action, Outcome, Runtime, Stream, StreamEvent};
 use crate::telemetry::Metrics;
+
+/// Between two tries of a subscription to go on where it was, while its object cannot be reached.
+const REOPEN_PAUSE: Duration = Duration::from_millis(200);
 
 /// The subscribers of this gateway. Cheap to clone.
 #[derive(Clone)]
@@ -252,8 +255,18 @@ impl Subscription {
 
     /// Reads what was lost on the way from the object's history.
     async fn reopen(&mut self) -> Option<Event> {
-        self.caller.deadline = Instant::now() + self.seat.0.0.reopen_within;
-        match self.open(Some(self.passed)).await {
+        let hub = self.seat.0.clone();
+        let opened = loop {
+            self.caller.deadline = Instant::now() + hub.0.reopen_within;
+            match self.open(Some(self.passed)).await {
+                // No leader yet: the socket stays, and its client notices nothing but the silence.
+                Err(error) if error.retry == Retry::Safe && !hub.0.closing.is_cancelled() => {
+                    tokio::time::sleep(REOPEN_PAUSE).await;
+                }
+                opened => break opened,
+            }
+        };
+        match opened {
             Ok(Opening::Resumed { .. }) => None,
             Ok(opening @ Opening::Init { .. }) => Some(Event::Reset(opening)),
             Err(error) => {

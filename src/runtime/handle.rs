@@ -14,8 +14,10 @@ use tokio_util::task::TaskTracker;
 
 use super::activation;
 use super::failure::{self, Failure};
+use super::forward::Hints;
 use super::parts::Parts;
 use super::registry::{Entry, Registry};
+use super::relay;
 use super::stage::{self, Attempt};
 use super::streams::Stream;
 use super::work::{Task, Work};
@@ -38,6 +40,7 @@ pub(super) struct Inner {
     pub(super) tasks: TaskTracker,
     pub(super) stopping: CancellationToken,
     pub(super) requests_waiting: AtomicUsize,
+    pub(super) hints: Hints,
 }
 
 /// What a caller wants to do, for the one place that decides whether it may.
@@ -77,17 +80,19 @@ impl Runtime {
         let intent = if request.action.is_write() { Intent::Write } else { Intent::Read };
         let class = self.authorize(caller, address.tenant(), address.class(), intent)?;
         let _waiting = Waiting::enter(&self.0.requests_waiting, self.0.options.max_requests_waiting)?;
-        self.ask(caller, address, class, Task::Request(request), intent).await
+        self.route(caller, address, class, request, intent).await
     }
 
-    /// Opens the stream of an object's updates. One that this gateway opened before ends.
+    /// Opens the stream of an object's updates, wherever the object is led and goes on to be led.
     ///
     /// # Errors
     ///
     /// When the caller may not read the object, or there is no such class.
     pub fn stream(&self, caller: &Caller, address: &ObjectAddress) -> Result<Stream, Error> {
         self.authorize(caller, address.tenant(), address.class(), Intent::Read)?;
-        Ok(self.0.parts.streams.open(address))
+        let (feed, stream) = self.0.parts.streams.open(address);
+        self.0.tasks.spawn(relay::follow(self.clone(), caller.clone(), address.clone(), feed));
+        Ok(stream)
     }
 
     /// Where an object lives.
@@ -104,7 +109,7 @@ impl Runtime {
             slot: hash.slot(),
             shard: status.id.0,
             leader: status.leader.map(|node| node.0),
-            replicas: status.replicas.iter().map(|node| node.0).collect(),
+            replicas: status.replicas.iter().map(|replica| replica.node.0).collect(),
         })
     }
 
@@ -132,7 +137,7 @@ impl Runtime {
         }
     }
 
-    /// Runs a task on the object's activation, wherever and however often it takes.
+    /// Runs a task on the object's activation on this node; waits until this node leads.
     pub(super) async fn ask(
         &self,
         caller: &Caller,
@@ -143,45 +148,82 @@ impl Runtime {
     ) -> Result<Answer, Error> {
         let shard = self.shard_of(address);
         loop {
-            let term = self.leading(shard, caller.deadline).await?;
-            let entry = self.0.registry.enter(address, term, |presence| {
-                activation::start(
-                    &self.0.parts,
-                    shard.clone(),
-                    term,
-                    address.clone(),
-                    class.clone(),
-                    presence,
-                )
-            })?;
-            let (actor, admission) = match entry {
-                Entry::Admitted(actor, admission) => (actor, admission),
-                Entry::Draining(presence) => {
-                    let drained = timeout_at(caller.deadline.into(), presence.drained()).await;
-                    drained.map_err(|_| late(Intent::Read))?;
-                    continue;
-                }
-            };
-            let answer = match stage::attempt(task, caller, admission) {
-                Attempt::Answered(answer) => return answer,
-                Attempt::Held(answer) => answer,
-                Attempt::Busy(task, admission) => {
-                    let (work, answer) = Work::new(task, Arc::new(caller.clone()), admission);
-                    // A refused message is dropped, and so comes back as one that did not run.
-                    drop(actor.send_message(work));
-                    answer
-                }
-            };
-            let given = timeout_at(caller.deadline.into(), answer).await.map_err(|_| late(intent))?;
-            match given.expect("work answers however it ends") {
-                Ok(answer) => return Ok(answer),
-                Err(Failure::Answered(error)) => return Err(error),
-                Err(Failure::NotRun(returned)) => task = returned,
+            self.leading(shard, caller.deadline).await?;
+            match self.take_turn(caller, address, &class, task, intent).await {
+                Ok(answered) => return answered,
+                Err(returned) => task = returned,
             }
             if caller.deadline <= Instant::now() {
                 return Err(late(Intent::Read));
             }
             tokio::task::yield_now().await;
+        }
+    }
+
+    /// Runs a task on the object's activation on this node, as long as this node leads; none if it does not lead,
+    /// and the task surely did not run.
+    pub(super) async fn try_here(
+        &self,
+        caller: &Caller,
+        address: &ObjectAddress,
+        class: Arc<dyn Class>,
+        mut task: Task,
+        intent: Intent,
+    ) -> Option<Result<Answer, Error>> {
+        let shard = self.shard_of(address);
+        while shard.lead().is_ok() {
+            match self.take_turn(caller, address, &class, task, intent).await {
+                Ok(answered) => return Some(answered),
+                Err(returned) => task = returned,
+            }
+            if caller.deadline <= Instant::now() {
+                return None;
+            }
+            tokio::task::yield_now().await;
+        }
+        None
+    }
+
+    /// Gives a task to the object's activation, once; it comes back if it surely did not run.
+    async fn take_turn(
+        &self,
+        caller: &Caller,
+        address: &ObjectAddress,
+        class: &Arc<dyn Class>,
+        task: Task,
+        intent: Intent,
+    ) -> Result<Result<Answer, Error>, Task> {
+        let shard = self.shard_of(address);
+        let Ok(term) = shard.lead() else { return Err(task) };
+        let entry = self.0.registry.enter(address, term, |presence| {
+            let (parts, shard) = (&self.0.parts, shard.clone());
+            activation::start(parts, shard, term, address.clone(), class.clone(), presence)
+        });
+        let (actor, admission) = match entry {
+            Ok(Entry::Admitted(actor, admission)) => (actor, admission),
+            Ok(Entry::Draining(presence)) => {
+                let drained = timeout_at(caller.deadline.into(), presence.drained()).await;
+                return if drained.is_ok() { Err(task) } else { Ok(Err(late(Intent::Read))) };
+            }
+            Err(error) => return Ok(Err(error)),
+        };
+        let answer = match stage::attempt(task, caller, admission) {
+            Attempt::Answered(answer) => return Ok(answer),
+            Attempt::Held(answer) => answer,
+            Attempt::Busy(task, admission) => {
+                let (work, answer) = Work::new(task, Arc::new(caller.clone()), admission);
+                // A refused message is dropped, and so comes back as one that did not run.
+                drop(actor.send_message(work));
+                answer
+            }
+        };
+        let Ok(given) = timeout_at(caller.deadline.into(), answer).await else {
+            return Ok(Err(late(intent)));
+        };
+        match given.expect("work answers however it ends") {
+            Ok(answer) => Ok(Ok(answer)),
+            Err(Failure::Answered(error)) => Ok(Err(error)),
+            Err(Failure::NotRun(returned)) => Err(returned),
         }
     }
 
@@ -227,7 +269,7 @@ impl Runtime {
 /// How often a lease is looked at again: it may run out and be renewed with nobody saying so.
 const LEASE_LOOK: Duration = Duration::from_millis(20);
 
-fn late(intent: Intent) -> Error {
+pub(super) fn late(intent: Intent) -> Error {
     match intent {
         Intent::Read => {
             Error::new(Code::Unavailable, "the object did not answer within the deadline; try again")

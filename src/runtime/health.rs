@@ -32,11 +32,21 @@ impl Runtime {
     /// What does not, in a sentence.
     pub fn consensus(&self) -> Result<(), String> {
         let shards = self.inner().cluster.shards();
-        let silent = shards.iter().filter(|shard| shard.lead().is_err()).count();
+        let silent = shards.iter().filter(|shard| !self.is_served(shard)).count();
         if silent == 0 {
             Ok(())
         } else {
             Err(format!("{silent} of {} shards have no leader that answers", shards.len()))
+        }
+    }
+
+    /// Whether a shard has a leader that this node, or a client through it, can reach.
+    fn is_served(&self, shard: &Shard) -> bool {
+        let cluster = &self.inner().cluster;
+        match shard.lead() {
+            Ok(_) => true,
+            Err(_) if *shard.leader().borrow() == Some(cluster.node_id()) => false,
+            Err(_) => self.leader_of(shard, 0).is_some_and(|leader| cluster.reaches(leader)),
         }
     }
 

@@ -9,7 +9,9 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::activation::Supervisor;
+use super::forward::Hints;
 use super::handle::Inner;
+use super::neighbour::Neighbour;
 use super::parts::Parts;
 use super::registry::Registry;
 use super::streams::Streams;
@@ -50,10 +52,29 @@ impl Runtime {
             tasks: TaskTracker::new(),
             stopping: CancellationToken::new(),
             requests_waiting: AtomicUsize::new(0),
+            hints: Hints::default(),
         }));
+        runtime.0.cluster.serve(Arc::new(Neighbour::new(&runtime)));
         runtime.0.tasks.spawn(passivation::run(runtime.clone()));
         runtime.0.tasks.spawn(alarms::run(runtime.clone()));
         Ok(runtime)
+    }
+
+    /// The replicated logs, for what operates them.
+    pub(crate) fn logs(&self) -> &Cluster {
+        &self.0.cluster
+    }
+
+    /// Runs something beside the objects, until the runtime stops.
+    pub(crate) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        let stopping = self.0.stopping.clone();
+        self.0.tasks.spawn(async move {
+            tokio::select! {
+                biased;
+                () = stopping.cancelled() => {}
+                () = task => {}
+            }
+        });
     }
 
     /// Stops the timers, lets the turns under way finish, and drops the activations.

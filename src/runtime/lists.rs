@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use stead_cluster::{Reader, Space};
+use stead_cluster::{Reader, ShardId, Space};
 
 use super::handle::Intent;
 use super::storage::unreadable;
@@ -30,20 +30,54 @@ impl Runtime {
             .map_err(|error| Error::new(Code::Forbidden, error.to_string()))?;
         self.authorize(caller, &tenant, class, Intent::Read)?;
         let after = query.cursor.as_deref().map(cursor::decode).transpose()?;
-        let mut readers = Vec::new();
-        for shard in self.inner().cluster.shards() {
-            self.leading(shard, caller.deadline).await?;
-            let applied = shard.applied();
-            shard.wait_written(applied).await.map_err(|_| {
-                Error::new(Code::Unavailable, "a shard has stopped on this node; see /health")
-            })?;
-            readers.push(shard.reader());
-        }
-        let class = class.clone();
-        let page = self.inner().tasks.spawn_blocking(move || gather(readers, &tenant, &class, &query, after));
-        let page = page.await.map_err(|_| Error::new(Code::Internal, "the list could not be gathered"))?;
-        page.map_err(|error| failure::unreadable(&error))
+        let mut objects = self.gather(caller, class, &query, after).await?;
+        let has_more = objects.len() > query.limit;
+        objects.truncate(query.limit);
+        let cursor = objects.last().filter(|_| has_more).map(|last| cursor::encode(&last.name));
+        Ok(ObjectPage { objects, cursor })
     }
+
+    /// The first objects of a class in shards that this node leads, in the byte order of names. A shard that it does
+    /// not lead any more is given back.
+    pub(super) async fn list_here(
+        &self,
+        shards: &[ShardId],
+        tenant: Tenant,
+        class: ClassName,
+        part: ListPart,
+    ) -> Result<(Vec<ObjectSummary>, Vec<ShardId>), Error> {
+        let (mut readers, mut not_led, mut read) = (Vec::new(), Vec::new(), Vec::new());
+        for id in shards {
+            let shard = self.inner().cluster.shard(*id);
+            let is_written = match shard.lead() {
+                Ok(_) => shard.wait_written(shard.applied()).await.is_ok(),
+                Err(_) => false,
+            };
+            if is_written {
+                readers.push(shard.reader());
+                read.push(shard);
+            } else {
+                not_led.push(*id);
+            }
+        }
+        let page = self.inner().tasks.spawn_blocking(move || gather(readers, &tenant, &class, &part));
+        let page = page.await.map_err(|_| Error::new(Code::Internal, "the list could not be gathered"))?;
+        let rows = page.map_err(|error| failure::unreadable(&error))?;
+        // Asked again after the read: the process may have been paused since, and led no longer.
+        if read.iter().any(|shard| shard.lead().is_err()) {
+            return Ok((Vec::new(), shards.to_vec()));
+        }
+        Ok((rows, not_led))
+    }
+}
+
+/// Which part of a list is wanted.
+#[derive(Debug, Clone)]
+pub(super) struct ListPart {
+    pub(super) prefix: String,
+    pub(super) after: Option<String>,
+    /// At most so many rows.
+    pub(super) rows: usize,
 }
 
 /// Merges the shards' lists; each is in order already.
@@ -51,12 +85,11 @@ fn gather(
     readers: Vec<Reader>,
     tenant: &Tenant,
     class: &ClassName,
-    query: &ListQuery,
-    after: Option<String>,
-) -> Result<ObjectPage, StorageError> {
+    part: &ListPart,
+) -> Result<Vec<ObjectSummary>, StorageError> {
     let mut shards = Vec::with_capacity(readers.len());
     for reader in readers {
-        let mut objects = Objects::begin(&reader, tenant, class, &query.prefix, after.as_deref())?;
+        let mut objects = Objects::begin(&reader, tenant, class, &part.prefix, part.after.as_deref())?;
         let head = objects.next()?;
         shards.push((head, objects));
     }
@@ -65,17 +98,16 @@ fn gather(
         let named = shards.iter_mut().filter(|(head, _)| head.is_some());
         let Some((head, rest)) = named.min_by(|(a, _), (b, _)| name_of(a.as_ref()).cmp(&name_of(b.as_ref())))
         else {
-            return Ok(ObjectPage { objects, cursor: None });
+            return Ok(objects);
         };
-        if objects.len() == query.limit {
-            let cursor = objects.last().map(|last| cursor::encode(&last.name));
-            return Ok(ObjectPage { objects, cursor });
+        if objects.len() == part.rows {
+            return Ok(objects);
         }
         objects.extend(std::mem::replace(head, rest.next()?));
     }
 }
 
-fn name_of(head: Option<&ObjectSummary>) -> Option<&str> {
+pub(super) fn name_of(head: Option<&ObjectSummary>) -> Option<&str> {
     head.map(|object| &*object.name)
 }
 

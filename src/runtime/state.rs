@@ -1,10 +1,11 @@
 //! The cluster and its nodes as operators see them; the shapes of `GET /v1/cluster` and `/v1/nodes`.
 
 use serde::Serialize;
-use stead_cluster::NodeState;
+use stead_cluster::{NodeState, NodeStatus, ShardStatus};
 use utoipa::ToSchema;
 
 use super::Runtime;
+use crate::limits;
 use crate::object::Timestamp;
 
 /// The cluster as a whole.
@@ -85,19 +86,46 @@ pub enum NodeWish {
     Removed,
 }
 
+fn silent_nodes(nodes: &[NodeStatus]) -> impl Iterator<Item = ProblemView> {
+    let silent = nodes.iter().filter(|node| node.state != NodeState::Removed && !node.is_reachable);
+    silent.map(|node| ProblemView {
+        code: "node_unreachable".to_owned(),
+        detail: format!("node {} at {} cannot be reached", node.id, node.peer_address),
+        what_to_do: format!(
+            "start it again or mend its network; if it is gone for good, `stead node remove {}`",
+            node.id
+        ),
+    })
+}
+
+/// Shards with fewer replicas than they should have, where some node leads them and says so.
+fn thin_shards(shards: &[ShardStatus], replication_factor: u16) -> Option<ProblemView> {
+    let thin = shards.iter().filter(|shard| {
+        let voters = shard.replicas.iter().filter(|replica| replica.is_voter).count();
+        shard.leader.is_some() && voters < usize::from(replication_factor)
+    });
+    let count = thin.count();
+    // A cluster of one has one of each, and that is how it is meant to be.
+    let is_alone = shards.iter().all(|shard| shard.replicas.len() <= 1);
+    (count > 0 && !is_alone).then(|| ProblemView {
+        code: "shards_under_replicated".to_owned(),
+        detail: format!("{count} of {} shards have fewer than {replication_factor} replicas", shards.len()),
+        what_to_do: "wait until new replicas have caught up; if it lasts, add a node".to_owned(),
+    })
+}
+
 impl Runtime {
-    /// The cluster as this node sees it.
-    #[must_use]
-    pub fn cluster(&self) -> ClusterView {
+    /// The cluster, as its nodes know it together.
+    pub async fn cluster(&self) -> ClusterView {
         let cluster = &self.inner().cluster;
-        let status = cluster.status();
+        let status = cluster.survey(limits::SURVEY_WITHIN).await;
         let mut problems: Vec<ProblemView> = status
             .problems
             .iter()
             .map(|problem| ProblemView {
-                code: problem.code.to_owned(),
+                code: problem.code.clone(),
                 detail: problem.detail.clone(),
-                what_to_do: problem.what_to_do.to_owned(),
+                what_to_do: problem.what_to_do.clone(),
             })
             .collect();
         let unled = status.shards.iter().filter(|shard| shard.leader.is_none()).count();
@@ -108,6 +136,8 @@ impl Runtime {
                 what_to_do: "wait for an election; if it lasts, start the nodes that are down".to_owned(),
             });
         }
+        problems.extend(silent_nodes(&status.nodes));
+        problems.extend(thin_shards(&status.shards, cluster.replication_factor()));
         let state = match (unled, problems.is_empty()) {
             (0, true) => ClusterState::Ok,
             (0, false) => ClusterState::Degraded,
@@ -115,19 +145,17 @@ impl Runtime {
         };
         ClusterView {
             id: cluster.id().to_string(),
-            nodes: status.nodes.len(),
+            nodes: status.nodes.iter().filter(|node| node.state != NodeState::Removed).count(),
             shards: status.shards.len(),
-            replication_factor: self.inner().options.replication_factor,
+            replication_factor: cluster.replication_factor(),
             state,
             problems,
         }
     }
 
     /// The nodes of the cluster's map.
-    #[must_use]
-    pub fn nodes(&self) -> Vec<NodeView> {
-        let cluster = &self.inner().cluster;
-        let status = cluster.status();
+    pub async fn nodes(&self) -> Vec<NodeView> {
+        let status = self.inner().cluster.survey(limits::SURVEY_WITHIN).await;
         let view = |node: &stead_cluster::NodeStatus| NodeView {
             id: node.id.0,
             address: node.address.clone(),
@@ -138,11 +166,15 @@ impl Runtime {
                 NodeState::Draining => NodeWish::Draining,
                 NodeState::Removed => NodeWish::Removed,
             },
-            reachable: node.id == cluster.node_id(),
+            reachable: node.is_reachable,
             version: node.version.clone(),
             started_at: Timestamp(node.started_at_ms),
             leaders: status.shards.iter().filter(|shard| shard.leader == Some(node.id)).count(),
-            replicas: status.shards.iter().filter(|shard| shard.replicas.contains(&node.id)).count(),
+            replicas: status
+                .shards
+                .iter()
+                .filter(|shard| shard.replicas.iter().any(|replica| replica.node == node.id))
+                .count(),
         };
         status.nodes.iter().map(view).collect()
     }

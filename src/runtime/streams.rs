@@ -1,4 +1,4 @@
-//! The streams of updates that leave this node's objects: at most one an object and gateway.
+//! The streams of updates that leave this node's objects: one for each gateway that watches an object.
 //!
 //! Streams stand apart from activations, so that a subscription does not keep an object in memory. A
 //! stream that cannot keep up is told so and loses what does not fit: its gateway then reads what it
@@ -16,10 +16,12 @@ use crate::object::{ObjectAddress, Update};
 
 /// Every stream of this node, by object.
 #[derive(Clone, Default)]
-pub(crate) struct Streams(Arc<RwLock<HashMap<ObjectAddress, Sender>>>);
+pub(crate) struct Streams(Arc<RwLock<HashMap<ObjectAddress, Vec<Feed>>>>);
 
-struct Sender {
-    updates: mpsc::Sender<Arc<Update>>,
+/// The sending end of a stream.
+#[derive(Clone)]
+pub(crate) struct Feed {
+    events: mpsc::Sender<StreamEvent>,
     overrun: Arc<AtomicBool>,
 }
 
@@ -27,7 +29,7 @@ struct Sender {
 pub struct Stream {
     address: ObjectAddress,
     streams: Streams,
-    updates: mpsc::Receiver<Arc<Update>>,
+    events: mpsc::Receiver<StreamEvent>,
     overrun: Arc<AtomicBool>,
 }
 
@@ -41,12 +43,13 @@ pub enum StreamEvent {
 }
 
 impl Streams {
-    /// Opens the stream of an object. One opened before ends: a gateway holds one.
-    pub(crate) fn open(&self, address: &ObjectAddress) -> Stream {
-        let (sender, updates) = mpsc::channel(limits::STREAM_MAX_UPDATES);
+    /// Opens a stream of an object.
+    pub(crate) fn open(&self, address: &ObjectAddress) -> (Feed, Stream) {
+        let (sender, events) = mpsc::channel(limits::STREAM_MAX_UPDATES);
         let overrun = Arc::new(AtomicBool::new(false));
-        self.0.write().insert(address.clone(), Sender { updates: sender, overrun: overrun.clone() });
-        Stream { address: address.clone(), streams: self.clone(), updates, overrun }
+        let feed = Feed { events: sender, overrun: overrun.clone() };
+        self.0.write().entry(address.clone()).or_default().push(feed.clone());
+        (feed, Stream { address: address.clone(), streams: self.clone(), events, overrun })
     }
 
     /// Whether anybody listens to an object.
@@ -56,32 +59,46 @@ impl Streams {
 
     /// Passes an update on. Never waits.
     pub(crate) fn publish(&self, address: &ObjectAddress, update: &Arc<Update>) {
-        if let Some(sender) = self.0.read().get(address)
-            && sender.updates.try_send(update.clone()).is_err()
-        {
-            sender.overrun.store(true, Ordering::Release);
+        if let Some(feeds) = self.0.read().get(address) {
+            feeds.iter().for_each(|feed| feed.send(StreamEvent::Update(update.clone())));
         }
     }
 }
 
+impl Feed {
+    /// Passes an event on. Never waits: what does not fit is made up for from the history.
+    pub(crate) fn send(&self, event: StreamEvent) {
+        if self.events.try_send(event).is_err() {
+            self.overrun.store(true, Ordering::Release);
+        }
+    }
+
+    /// Resolves when nobody receives any more.
+    pub(crate) async fn ended(&self) {
+        self.events.closed().await;
+    }
+}
+
 impl Stream {
-    /// The next event, in the order of commits; `None` once another stream has taken its place.
-    /// Cancel safe.
+    /// The next event, in the order of commits. Cancel safe.
     pub async fn next(&mut self) -> Option<StreamEvent> {
-        match self.updates.try_recv() {
-            Ok(update) => return Some(StreamEvent::Update(update)),
+        match self.events.try_recv() {
+            Ok(event) => return Some(event),
             Err(_) if self.overrun.swap(false, Ordering::AcqRel) => return Some(StreamEvent::Overrun),
             Err(_) => {}
         }
-        self.updates.recv().await.map(StreamEvent::Update)
+        self.events.recv().await
     }
 }
 
 impl Drop for Stream {
     fn drop(&mut self) {
         let mut streams = self.streams.0.write();
-        if streams.get(&self.address).is_some_and(|sender| Arc::ptr_eq(&sender.overrun, &self.overrun)) {
-            streams.remove(&self.address);
+        if let Some(feeds) = streams.get_mut(&self.address) {
+            feeds.retain(|feed| !Arc::ptr_eq(&feed.overrun, &self.overrun));
+            if feeds.is_empty() {
+                streams.remove(&self.address);
+            }
         }
     }
 }

@@ -141,6 +141,12 @@ instruments! {
     class_panics: Counter = Counter::default(), "class_panics", NO_UNIT;
     /// Calls answered from a record of their idempotency key.
     calls_repeated: Counter = Counter::default(), "calls_repeated", NO_UNIT;
+    /// Calls sent to the node that leads their shard.
+    calls_forwarded: Counter = Counter::default(), "calls_forwarded", NO_UNIT;
+    /// Calls tried again, since no leader answered or their outcome was unknown and they may be.
+    calls_retried: Counter = Counter::default(), "calls_retried", NO_UNIT;
+    /// Streams of updates fetched from other nodes now.
+    streams_relayed: Gauge = Gauge::default(), "streams_relayed", NO_UNIT;
     /// Objects in memory now.
     active_objects: Gauge = Gauge::default(), "active_objects", NO_UNIT;
     /// Objects loaded into memory.

@@ -87,7 +87,7 @@ fn replica(cache: CacheBounds, ends: &Ends) -> Replica {
     let witness = Witness::open(directory.path(), 1).expect("the witness opens");
     let rocks = database.rocks().expect("it is open");
     let health = Arc::new(Health::default());
-    let (writer, end) = Writer::start(rocks, disk.clone(), witness, health, metrics.clone(), None)
+    let (writer, end) = Writer::start(rocks, disk.clone(), witness, health, metrics.clone(), None, None)
         .expect("the writer starts");
     ends.0.lock().push(end);
     let store = Arc::new(StateStore::new(GROUP, database.clone()));

@@ -16,6 +16,7 @@ use bytes::Bytes;
 use futures_util::FutureExt;
 use openraft::errors::ClientWriteError;
 use parking_lot::Mutex;
+use tokio::sync::watch;
 
 use crate::group::apply::StateMachine;
 use crate::group::{Done, Verdict, Why};
@@ -40,6 +41,8 @@ pub(crate) struct Proposer {
     bounds: ProposerBounds,
     metrics: Arc<ClusterMetrics>,
     queue: Mutex<Queue>,
+    /// Changes when a term is fenced, and when the last entry on its way has come back.
+    settled: watch::Sender<()>,
 }
 
 #[derive(Default)]
@@ -72,7 +75,13 @@ pub(crate) struct Pack {
 
 impl Proposer {
     pub(crate) fn new(bounds: ProposerBounds, metrics: Arc<ClusterMetrics>) -> Self {
-        Self { raft: OnceLock::new(), bounds, metrics, queue: Mutex::default() }
+        Self {
+            raft: OnceLock::new(),
+            bounds,
+            metrics,
+            queue: Mutex::default(),
+            settled: watch::channel(()).0,
+        }
     }
 
     /// Gives the proposer the group it proposes to; nothing can be proposed before.
@@ -106,6 +115,23 @@ impl Proposer {
                 done(Verdict::NotProposed(why));
             }
         }
+    }
+
+    /// Takes nothing of this term any more: its leader is to hand over. What is on its way goes on.
+    pub(crate) fn fence(&self, term: Term) {
+        let refused = self.queue.lock().fence(term);
+        self.refuse(refused, &Why::NotLeading);
+        self.settled.send_replace(());
+    }
+
+    /// Changes when a term is fenced, and when a fenced proposer's last entry has come back.
+    pub(crate) fn watch_settled(&self) -> watch::Receiver<()> {
+        self.settled.subscribe()
+    }
+
+    /// Whether no entry is on its way.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.queue.lock().in_flight == 0
     }
 
     /// Refuses what waits and all that comes.
@@ -204,10 +230,12 @@ trait Finish: Send + Sync {
 
 impl Finish for Proposer {
     fn finish(self: Arc<Self>, term: Term, callers: Vec<Done>, outcome: Outcome) {
-        let refused = {
+        let (refused, is_settled) = {
             let mut queue = self.queue.lock();
             queue.in_flight -= 1;
-            if matches!(outcome, Outcome::Applied(_)) { VecDeque::new() } else { queue.fence(term) }
+            let refused =
+                if matches!(outcome, Outcome::Applied(_)) { VecDeque::new() } else { queue.fence(term) };
+            (refused, queue.fenced >= term)
         };
         match outcome {
             Outcome::Applied(_) => {
@@ -221,6 +249,9 @@ impl Finish for Proposer {
             done(outcome.verdict());
         }
         self.refuse(refused, &Why::NotLeading);
+        if is_settled {
+            self.settled.send_replace(());
+        }
         self.send_waiting();
     }
 }

@@ -9,11 +9,14 @@
 
 use std::future::IntoFuture;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use futures_util::FutureExt;
 use openraft::async_runtime::WatchReceiver;
 use openraft::{RaftMetrics, ServerState};
+use rand::RngExt;
+use rand::rngs::StdRng;
 use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
@@ -33,6 +36,7 @@ pub(super) struct Ticker {
     election_max: Duration,
     log_kept_entries: u64,
     log_kept_bytes: u64,
+    random: StdRng,
     metrics: Arc<ClusterMetrics>,
 }
 
@@ -51,6 +55,7 @@ impl Ticker {
             election_max: options.election_max,
             log_kept_entries: options.log_kept_entries,
             log_kept_bytes: options.log_kept_bytes,
+            random: options.random(),
             metrics,
         }
     }
@@ -61,6 +66,7 @@ impl Ticker {
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
+                biased;
                 () = stop.cancelled() => return,
                 now = ticks.tick() => self.tick(now),
             }
@@ -80,20 +86,22 @@ impl Ticker {
         self.groups = groups;
     }
 
-    fn drive(&self, group: &Group, running: &Running, election_due: &mut Instant, now: Instant) {
+    fn drive(&mut self, group: &Group, running: &Running, election_due: &mut Instant, now: Instant) {
         let metrics = running.metrics.borrow_watched().clone();
         let raft = &running.raft;
         let is_only_voter = group.is_only_voter(&metrics.membership_config);
         if metrics.state == ServerState::Leader {
             *election_due = now + self.random_wait();
             if group.proposer.fenced_term() >= metrics.current_term {
-                hand_over(group, raft, &metrics);
+                if !group.is_handing_over.load(Ordering::Acquire) {
+                    hand_over(group, raft, &metrics);
+                }
             } else if !is_only_voter || metrics.membership_config.membership().nodes().count() > 1 {
                 send(raft.trigger().heartbeat());
             }
         } else if is_only_voter && !Group::is_candidate(&metrics) {
             self.elect(raft, Vote::AtOnce);
-        } else if is_voter(group, &metrics) && now >= *election_due {
+        } else if group.is_voter() && now >= *election_due {
             *election_due = now + self.random_wait();
             self.elect(raft, Vote::AfterPreVote);
         }
@@ -105,8 +113,8 @@ impl Ticker {
         send(raft.trigger().elect(vote == Vote::AfterPreVote));
     }
 
-    fn random_wait(&self) -> Duration {
-        rand::random_range(self.election_min..=self.election_max)
+    fn random_wait(&mut self) -> Duration {
+        self.random.random_range(self.election_min..=self.election_max)
     }
 
     /// Purges what the log need not keep. The snapshot this needs is asked for on one tick, and there on a
@@ -148,16 +156,7 @@ fn hand_over(group: &Group, raft: &Raft, metrics: &RaftMetrics<TypeConfig>) {
     }
 }
 
-fn is_voter(group: &Group, metrics: &RaftMetrics<TypeConfig>) -> bool {
-    metrics
-        .membership_config
-        .membership()
-        .get_joint_config()
-        .iter()
-        .any(|config| config.contains(&group.node))
-}
-
 /// Sends a message to a Raft without waiting: one that is too busy to take it gets the next one.
-fn send<T>(message: impl IntoFuture<Output = T>) {
+pub(super) fn send<T>(message: impl IntoFuture<Output = T>) {
     let _ = tokio::task::coop::unconstrained(message.into_future()).now_or_never();
 }

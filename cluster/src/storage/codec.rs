@@ -43,6 +43,8 @@ pub(crate) struct Identity {
     pub(crate) cluster: ClusterId,
     pub(crate) node: NodeId,
     pub(crate) shards: u16,
+    /// How often the data directory was opened, this time included: see [`crate::network::Member`].
+    pub(crate) epoch: u64,
 }
 
 const BLANK: u8 = 0;
@@ -167,6 +169,7 @@ pub(crate) fn encode_identity(identity: &Identity) -> Vec<u8> {
     out.extend_from_slice(&identity.cluster.0);
     out.extend_from_slice(&identity.node.0.to_be_bytes());
     out.extend_from_slice(&identity.shards.to_be_bytes());
+    out.extend_from_slice(&identity.epoch.to_be_bytes());
     out
 }
 
@@ -174,9 +177,9 @@ pub(crate) fn decode_identity(value: &[u8]) -> Result<Identity, DecodeError> {
     let mut input = Input::new("the record of who this node is", value)?;
     let cluster = ClusterId(input.array()?);
     let node = NodeId(input.u64()?);
-    let shards = input.u16()?;
+    let (shards, epoch) = (input.u16()?, input.u64()?);
     input.end()?;
-    Ok(Identity { cluster, node, shards })
+    Ok(Identity { cluster, node, shards, epoch })
 }
 
 fn push_log_id(log_id: Option<&LogId>, out: &mut Vec<u8>) {

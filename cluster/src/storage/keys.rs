@@ -6,14 +6,17 @@
 //! | votes | group, [`Record`] | the group's vote, or the last purged log id |
 //! | state, alarms | group, incarnation, the application's key | the application's value |
 //! | state (map for the meta group) | group, incarnation 0, [`Record`] | what is applied; the membership |
-//! | map | group 0, incarnation 0, [`Record`] | who this node is |
+//! | map | group 0, incarnation 0, [`Record`] | who this node is; the token it asked to join with |
 //!
 //! A replica's data lives under its incarnation, from 1. A snapshot is installed beside it under the next one.
+
+use serde::{Deserialize, Serialize};
 
 use crate::layout::ShardId;
 
 /// A Raft group: a shard's, or the meta group.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
 pub struct GroupId(pub(crate) u16);
 
 impl GroupId {
@@ -71,6 +74,7 @@ pub(crate) enum Record {
     Applied = 3,
     Membership = 4,
     Node = 5,
+    Join = 6,
 }
 
 /// The generation of a replica's data.
@@ -124,12 +128,19 @@ pub(crate) fn node_record() -> Vec<u8> {
     data(GroupId(0), RECORDS, &[Record::Node as u8])
 }
 
+/// The key of the token this node asks to join a cluster with.
+pub(crate) fn join_record() -> Vec<u8> {
+    data(GroupId(0), RECORDS, &[Record::Join as u8])
+}
+
 #[cfg(test)]
 mod tests {
     use expect_test::{Expect, expect};
     use proptest::prelude::*;
 
-    use super::{GroupId, Record, data, entry, entry_index, node_record, replica_record, vote_record};
+    use super::{
+        GroupId, Record, data, entry, entry_index, join_record, node_record, replica_record, vote_record,
+    };
 
     fn check(key: &[u8], expected: &Expect) {
         expected.assert_eq(&key.iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().join(" "));
@@ -144,6 +155,7 @@ mod tests {
         check(&replica_record(GroupId(3), Record::Applied), &expect!["00 03 00 00 00 00 03"]);
         check(&replica_record(GroupId(3), Record::Membership), &expect!["00 03 00 00 00 00 04"]);
         check(&node_record(), &expect!["00 00 00 00 00 00 05"]);
+        check(&join_record(), &expect!["00 00 00 00 00 00 06"]);
     }
 
     proptest! {

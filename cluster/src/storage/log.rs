@@ -83,6 +83,11 @@ impl GroupLog {
         }
     }
 
+    /// The last entry, on disk or not.
+    pub(crate) fn last(&self) -> Option<LogId> {
+        self.shared.state.lock().last
+    }
+
     /// The last index purged, and up to which index the log holds more than `bytes_kept` behind.
     pub(crate) fn retention(&self, bytes_kept: u64) -> (Option<u64>, Option<u64>) {
         let state = self.shared.state.lock();

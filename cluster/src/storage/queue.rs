@@ -1,11 +1,11 @@
 //! The writer thread's queue: many tasks put writes in, one thread takes out all there are, and sleeps no
-//! longer than until a time it names.
+//! longer than until a time it names. In a simulation a task stands in the thread's place.
 
 use std::sync::Arc;
-use std::time::Instant;
 
-use parking_lot::{Condvar, Mutex};
-use tokio::sync::Semaphore;
+use parking_lot::{Condvar, Mutex, MutexGuard};
+use tokio::sync::{Notify, Semaphore};
+use tokio::time::{Instant, timeout_at};
 
 /// The end that many hold. When the last is dropped, the queue is closed.
 pub(super) struct Sender<T>(Arc<Open<T>>);
@@ -18,7 +18,17 @@ struct Open<T>(Arc<Shared<T>>);
 struct Shared<T> {
     room: Semaphore,
     waiting: Mutex<Waiting<T>>,
+    /// For the thread.
     filled: Condvar,
+    /// For the task in its place.
+    told: Notify,
+}
+
+impl<T> Shared<T> {
+    fn wake(&self) {
+        self.filled.notify_one();
+        self.told.notify_one();
+    }
 }
 
 struct Waiting<T> {
@@ -35,8 +45,8 @@ pub(super) struct Closed;
 /// A queue of at most `most` items.
 pub(super) fn queue<T>(most: usize) -> (Sender<T>, Receiver<T>) {
     let waiting = Waiting { items: Vec::new(), is_asleep: false, is_closed: false };
-    let shared =
-        Arc::new(Shared { room: Semaphore::new(most), waiting: Mutex::new(waiting), filled: Condvar::new() });
+    let (room, waiting) = (Semaphore::new(most), Mutex::new(waiting));
+    let shared = Arc::new(Shared { room, waiting, filled: Condvar::new(), told: Notify::new() });
     (Sender(Arc::new(Open(shared.clone()))), Receiver(shared))
 }
 
@@ -58,7 +68,7 @@ impl<T> Sender<T> {
         waiting.items.push(item);
         if std::mem::take(&mut waiting.is_asleep) {
             drop(waiting);
-            shared.filled.notify_one();
+            shared.wake();
         }
         Ok(())
     }
@@ -72,7 +82,7 @@ impl<T> Receiver<T> {
         while waiting.items.is_empty() && !waiting.is_closed {
             waiting.is_asleep = true;
             let timed_out = if let Some(until) = until {
-                self.0.filled.wait_until(&mut waiting, until).timed_out()
+                self.0.filled.wait_until(&mut waiting, until.into_std()).timed_out()
             } else {
                 self.0.filled.wait(&mut waiting);
                 false
@@ -82,6 +92,30 @@ impl<T> Receiver<T> {
                 break;
             }
         }
+        self.hand_over(waiting, items)
+    }
+
+    /// The same for a task.
+    pub(super) async fn take_async(&self, items: &mut Vec<T>, until: Option<Instant>) -> bool {
+        loop {
+            {
+                let mut waiting = self.0.waiting.lock();
+                let is_time = until.is_some_and(|until| until <= Instant::now());
+                if !waiting.items.is_empty() || waiting.is_closed || is_time {
+                    waiting.is_asleep = false;
+                    return self.hand_over(waiting, items);
+                }
+                waiting.is_asleep = true;
+            }
+            match until {
+                // Told or late: the loop sees which.
+                Some(until) => drop(timeout_at(until, self.0.told.notified()).await),
+                None => self.0.told.notified().await,
+            }
+        }
+    }
+
+    fn hand_over(&self, mut waiting: MutexGuard<'_, Waiting<T>>, items: &mut Vec<T>) -> bool {
         std::mem::swap(&mut waiting.items, items);
         let is_over = waiting.is_closed && items.is_empty();
         drop(waiting);
@@ -110,13 +144,15 @@ impl<T> Drop for Receiver<T> {
 impl<T> Drop for Open<T> {
     fn drop(&mut self) {
         self.0.waiting.lock().is_closed = true;
-        self.0.filled.notify_one();
+        self.0.wake();
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::time::{Duration, Instant};
+    use std::time::Duration;
+
+    use tokio::time::Instant;
 
     use super::queue;
 
@@ -137,6 +173,29 @@ mod tests {
         }
         drop((sender, other));
         assert_eq!(thread.join().expect("it does not panic"), (0..1_000).collect::<Vec<_>>());
+    }
+
+    #[tokio::test]
+    async fn a_task_gets_everything_in_order_too() {
+        let (sender, receiver) = queue(4);
+        let take = async {
+            let (mut all, mut items) = (Vec::new(), Vec::new());
+            while receiver.take_async(&mut items, None).await {
+                all.append(&mut items);
+            }
+            all
+        };
+        let send = async move {
+            for number in 0..100 {
+                sender.send(number).await.expect("the task is there");
+            }
+        };
+        let (all, ()) = tokio::join!(take, send);
+        assert_eq!(all, (0..100).collect::<Vec<_>>());
+        let (_sender, receiver) = queue::<()>(1);
+        let until = Instant::now() + Duration::from_millis(20);
+        assert!(receiver.take_async(&mut Vec::new(), Some(until)).await, "the sender is still there");
+        assert!(Instant::now() >= until);
     }
 
     #[test]

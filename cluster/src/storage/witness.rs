@@ -102,9 +102,9 @@ impl Witness {
         self.said.was_shut_down || self.said.number == 0
     }
 
-    /// What is noted of a group.
-    pub(crate) fn note(&self, group: GroupId) -> Note {
-        self.said.notes.get(&group).copied().unwrap_or_default()
+    /// What is noted of each group.
+    pub(crate) fn notes(&self) -> BTreeMap<GroupId, Note> {
+        self.said.notes.clone()
     }
 
     /// Changes what is noted of a group, for [`Self::write`] to store.
@@ -226,14 +226,14 @@ mod tests {
         }
         assert!(matches!(Witness::open(directory.path(), 2), Err(super::Error::Locked)));
         drop(witness);
-        assert_eq!(open().note(GroupId(0)).next_index, 6);
+        assert_eq!(open().notes()[&GroupId(0)].next_index, 6);
         assert!(!open().was_shut_down());
         let path = directory.path().join(FILE);
         let mut bytes = std::fs::read(&path).expect("the file is there");
         bytes[30] ^= 1; // slot 0 has the even, newer number
         std::fs::write(&path, bytes).expect("it is written");
         let mut witness = open();
-        assert_eq!(witness.note(GroupId(0)).next_index, 5);
+        assert_eq!(witness.notes()[&GroupId(0)].next_index, 5);
         witness.write_last().expect("it is written");
         drop(witness);
         assert!(open().was_shut_down());

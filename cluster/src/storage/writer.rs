@@ -4,14 +4,17 @@
 //! for all groups of the node. Writes of applied state wait in [`super::behind`], ride along when it is time
 //! and ask for no flush of their own, since the log rebuilds them. Nothing is confirmed before the batch it is
 //! in is on disk, in the order it came. After a failure every write fails, those that wait and those to come.
+//!
+//! In a simulation it is a task in the place of a thread, whose disk takes the runtime's time ([`SimulatedDisk`]).
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::time::Instant;
 
 use openraft::storage::IOFlushed;
 use rocksdb::{WriteBatch, WriteOptions};
 use tokio::sync::oneshot;
+use tokio::time::Instant;
+use tokio_util::task::TaskTracker;
 
 use crate::metrics::ClusterMetrics;
 use crate::raft::{Entry, LogId, TypeConfig, Vote};
@@ -24,7 +27,7 @@ use crate::storage::progress::Progress;
 use crate::storage::queue::{self, Receiver, Sender};
 use crate::storage::state::StateStore;
 use crate::storage::witness::{Witness, vote_note};
-use crate::storage::{WriteHook, WriteKind};
+use crate::storage::{SimulatedDisk, WriteHook, WriteKind};
 
 /// Writes that may wait for the thread; those who bring more wait for room.
 const QUEUE_MAX: usize = 8_192;
@@ -93,8 +96,8 @@ pub(crate) struct Writer {
 }
 
 impl Writer {
-    /// Starts the thread. It ends with [`Self::end`], or when every `Writer` is dropped; then the receiver
-    /// resolves.
+    /// Starts the thread, or with a simulated disk the task. It ends with [`Self::end`], or when every `Writer`
+    /// is dropped; then the receiver resolves.
     pub(crate) fn start(
         rocks: Arc<Rocks>,
         log: Arc<dyn LogDisk>,
@@ -102,6 +105,7 @@ impl Writer {
         health: Arc<Health>,
         metrics: Arc<ClusterMetrics>,
         hook: Option<Arc<dyn WriteHook>>,
+        simulated: Option<Arc<dyn SimulatedDisk>>,
     ) -> std::io::Result<(Self, oneshot::Receiver<()>)> {
         let (queue, writes) = queue::queue(QUEUE_MAX);
         let (ended, end) = oneshot::channel();
@@ -117,12 +121,21 @@ impl Writer {
             later: VecDeque::new(),
             has_ended: false,
         };
-        std::thread::Builder::new().name("stead-writer".to_owned()).spawn(move || {
-            thread.run(&writes); // and drops its share of the database
-            drop(writes);
-            // Nobody waits for the end of a node that is dropped without a shutdown.
-            let _ = ended.send(());
-        })?;
+        // Both drop their share of the database first, and what came too late. Nobody waits for the end of a
+        // node that is dropped without a shutdown.
+        if let Some(disk) = simulated {
+            TaskTracker::new().spawn(async move {
+                thread.run_as_task(&writes, disk.as_ref()).await;
+                drop(writes);
+                let _ = ended.send(());
+            });
+        } else {
+            std::thread::Builder::new().name("stead-writer".to_owned()).spawn(move || {
+                thread.run(&writes);
+                drop(writes);
+                let _ = ended.send(());
+            })?;
+        }
         Ok((Self { queue }, end))
     }
 
@@ -195,20 +208,57 @@ impl Drop for Thread {
 impl Thread {
     fn run(mut self, queue: &Receiver<Write>) {
         let mut waiting = Vec::new();
-        while !self.has_ended && queue.take(&mut waiting, self.later.front().map(|(due, _)| *due)) {
+        while !self.has_ended && queue.take(&mut waiting, self.due()) {
             self.metrics.writer_queue.set(queue.len() as u64);
             let mut writes = waiting.drain(..).peekable();
             // Once at least: it may be time for what waits.
-            self.write_batch(&mut writes);
+            self.write_batch(&mut writes).confirm();
             while writes.peek().is_some() {
-                self.write_batch(&mut writes);
+                self.write_batch(&mut writes).confirm();
             }
         }
-        // So that the next start finds nothing to apply again.
-        while let Some((_, store)) = self.later.pop_front() {
-            let change = Change::Behind(store);
-            self.write_batch(&mut std::iter::once(Write { change, confirm: Confirm::Nobody }));
+        while let Some(write) = self.next_at_end() {
+            self.write_batch(&mut std::iter::once(write)).confirm();
         }
+        self.write_last();
+    }
+
+    /// The same as a task: the disk's time is the runtime's.
+    async fn run_as_task(mut self, queue: &Receiver<Write>, disk: &dyn SimulatedDisk) {
+        let mut waiting = Vec::new();
+        while !self.has_ended && queue.take_async(&mut waiting, self.due()).await {
+            let mut writes = std::mem::take(&mut waiting).into_iter().peekable();
+            loop {
+                disk.begins().await;
+                let written = self.write_batch(&mut writes);
+                disk.ends(written.kind).await;
+                written.confirm();
+                if writes.peek().is_none() {
+                    break;
+                }
+            }
+        }
+        while let Some(write) = self.next_at_end() {
+            disk.begins().await;
+            let written = self.write_batch(&mut std::iter::once(write));
+            disk.ends(written.kind).await;
+            written.confirm();
+        }
+        self.write_last();
+    }
+
+    /// When it is time for applied writes that wait.
+    fn due(&self) -> Option<Instant> {
+        self.later.front().map(|(due, _)| *due)
+    }
+
+    /// What waits is written at the end, so that the next start finds nothing to apply again.
+    fn next_at_end(&mut self) -> Option<Write> {
+        let (_, store) = self.later.pop_front()?;
+        Some(Write { change: Change::Behind(store), confirm: Confirm::Nobody })
+    }
+
+    fn write_last(&mut self) {
         if self.health.failure().is_none()
             && let Err(error) = self.witness.write_last()
         {
@@ -216,8 +266,8 @@ impl Thread {
         }
     }
 
-    /// Writes one batch of what comes first, and confirms it.
-    fn write_batch(&mut self, writes: &mut impl Iterator<Item = Write>) {
+    /// Writes one batch of what comes first.
+    fn write_batch(&mut self, writes: &mut impl Iterator<Item = Write>) -> Written {
         let mut staged = Staged::default();
         let mut result = Ok(());
         for Write { change, confirm } in writes {
@@ -234,13 +284,12 @@ impl Thread {
         {
             self.stage_behind(store, &mut staged);
         }
-        let result = result.and_then(|()| self.commit(staged.batch, staged.kind));
+        let Staged { batch, kind, confirms } = staged;
+        let result = result.and_then(|()| self.commit(batch, kind));
         if let Err(WriteFailed(reason)) = &result {
             self.health.fail(reason.clone());
         }
-        for confirm in staged.confirms {
-            confirm.tell(&result);
-        }
+        Written { confirms, result, kind }
     }
 
     fn stage(&mut self, change: Change, staged: &mut Staged) -> Result<(), WriteFailed> {
@@ -345,6 +394,21 @@ fn stage_row(rocks: &Rocks, row: &Row, batch: &mut WriteBatch) {
     }
 }
 
+/// What became of a batch, and who is to hear of it.
+struct Written {
+    confirms: Vec<Confirm>,
+    result: Result<(), WriteFailed>,
+    kind: WriteKind,
+}
+
+impl Written {
+    fn confirm(self) {
+        for confirm in self.confirms {
+            confirm.tell(&self.result);
+        }
+    }
+}
+
 impl Confirm {
     fn tell(self, result: &Result<(), WriteFailed>) {
         match self {
@@ -399,8 +463,8 @@ mod tests {
         let witness = Witness::open(directory.path(), 1).expect("it opens");
         let hook: Option<Arc<dyn WriteHook>> = Some(Arc::new(Hiccup::default()));
         let rocks = database.rocks().expect("it is open");
-        let (writer, ended) =
-            Writer::start(rocks, log, witness, health.clone(), metrics.clone(), hook).expect("it starts");
+        let (writer, ended) = Writer::start(rocks, log, witness, health.clone(), metrics.clone(), hook, None)
+            .expect("it starts");
         let put =
             |key: u8| Change::Rows { rows: vec![Row::Put(Column::Map, vec![key], vec![])], flush: true };
         writer.write(put(1)).await.expect("the first is written");

@@ -21,6 +21,12 @@ pub(crate) struct Notebook {
     applied: u64,
 }
 
+impl Notebook {
+    pub(crate) fn new() -> Self {
+        Self { applied: 0 }
+    }
+}
+
 impl Machine for Notebook {
     fn apply(
         &mut self,
@@ -91,7 +97,7 @@ impl Node {
     pub(crate) async fn with(options: Options) -> Result<Self, OpenError> {
         let disk = Arc::new(Disk::default());
         let options = Options { write_hook: Some(disk.clone()), ..options };
-        let machine = |_: ShardId| Box::new(Notebook { applied: 0 }) as Box<dyn Machine>;
+        let machine = |_: ShardId| Box::new(Notebook::new()) as Box<dyn Machine>;
         let cluster = Cluster::open(options, Arc::new(NoPeers), Arc::new(NoTime), machine).await?;
         Ok(Self { cluster, disk })
     }

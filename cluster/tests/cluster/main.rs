@@ -7,3 +7,4 @@ mod harness;
 mod proposing;
 mod recovery;
 mod retention;
+mod several;

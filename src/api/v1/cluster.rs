@@ -19,12 +19,12 @@ pub(super) struct NodeList {
 #[utoipa::path(get, path = "/v1/cluster", tag = "cluster", operation_id = "get_cluster",
     responses((status = 200, body = ClusterView), AnyErrors))]
 pub(super) async fn show(State(api): State<ApiState>) -> Json<ClusterView> {
-    Json(api.runtime().cluster())
+    Json(api.runtime().cluster().await)
 }
 
 /// Lists the nodes of the cluster.
 #[utoipa::path(get, path = "/v1/nodes", tag = "cluster", operation_id = "list_nodes",
     responses((status = 200, body = NodeList), AnyErrors))]
 pub(super) async fn nodes(State(api): State<ApiState>) -> Json<NodeList> {
-    Json(NodeList { nodes: api.runtime().nodes() })
+    Json(NodeList { nodes: api.runtime().nodes().await })
 }

@@ -85,10 +85,12 @@ fn records_are_frozen() {
     let none = StoredMembership::default();
     assert_eq!(decode_membership(&encode_membership(&none)), Ok(none));
 
-    let identity = Identity { cluster: ClusterId([0xab; 16]), node: NodeId(1), shards: 12 };
+    let identity = Identity { cluster: ClusterId([0xab; 16]), node: NodeId(1), shards: 12, epoch: 3 };
     check(
         &encode_identity(&identity),
-        &expect!["01 ab ab ab ab ab ab ab ab ab ab ab ab ab ab ab ab 00 00 00 00 00 00 00 01 00 0c"],
+        &expect![
+            "01 ab ab ab ab ab ab ab ab ab ab ab ab ab ab ab ab 00 00 00 00 00 00 00 01 00 0c 00 00 00 00 00 00 00 03"
+        ],
     );
     assert_eq!(decode_identity(&encode_identity(&identity)), Ok(identity));
 }

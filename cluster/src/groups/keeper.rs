@@ -1,0 +1,147 @@
+//! Keeps the map: whoever leads the meta group plans where shards ought to be, and writes it down.
+//!
+//! The plan is made anew whenever the nodes, what the operator wants of them, or who has been silent for too
+//! long has changed. It is written under the revision it was made from, so a keeper that has been deposed
+//! without knowing changes nothing.
+
+use std::collections::BTreeMap;
+use std::sync::Weak;
+use std::time::Duration;
+
+use openraft::Instant as _;
+use openraft::async_runtime::WatchReceiver;
+use tokio::time::{Instant, MissedTickBehavior};
+use tokio_util::sync::CancellationToken;
+
+use crate::groups::register::change_here;
+use crate::groups::{Inner, survey};
+use crate::layout::NodeId;
+use crate::map::{ClusterMap, MapCommand, NodeState, Usable};
+use crate::placement::{Candidate, plan};
+
+/// How often the keeper looks, beside whenever the map changes.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// How long nodes are waited for to say what they hold.
+const SURVEY_WITHIN: Duration = Duration::from_secs(1);
+
+/// Plans for the life of the node, as long as it leads the meta group.
+pub(super) async fn run(node: Weak<Inner>, stop: CancellationToken) {
+    let Some(mut map) = node.upgrade().map(|node| node.map.clone()) else { return };
+    let mut looks = tokio::time::interval(LOOK_EVERY);
+    looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            biased;
+            () = stop.cancelled() => return,
+            changed = map.changed() => if changed.is_err() { return },
+            _ = looks.tick() => {}
+        }
+        let Some(node) = node.upgrade() else { return };
+        let known = map.borrow_and_update().clone();
+        if node.meta.lead().is_err() || known.placements.is_empty() {
+            continue;
+        }
+        finish_removals(&node, &known).await;
+        let candidates = candidates(&known, &node.silent());
+        if usable(&candidates) != known.planned_for {
+            let reply = change_here(&node.meta, &planned(&known, &candidates)).await;
+            tracing::info!(?reply, "the shards are placed anew");
+        }
+    }
+}
+
+/// The plan for these nodes, to be written down.
+pub(super) fn planned(map: &ClusterMap, candidates: &BTreeMap<NodeId, Candidate>) -> MapCommand {
+    MapCommand::Place {
+        revision: map.revision,
+        placements: plan(candidates, &map.placements, map.replication_factor),
+        planned_for: Some(usable(candidates)),
+    }
+}
+
+fn usable(candidates: &BTreeMap<NodeId, Candidate>) -> Vec<Usable> {
+    let usable = candidates.iter().map(|(node, candidate)| Usable {
+        node: *node,
+        zone: candidate.zone.clone(),
+        takes: candidate.may_take,
+        leads: candidate.may_lead,
+    });
+    usable.collect()
+}
+
+/// Nodes on their way out that hold nothing any more are removed.
+async fn finish_removals(node: &Inner, known: &ClusterMap) {
+    let leaving: Vec<NodeId> =
+        known.nodes.iter().filter(|(_, other)| other.is_leaving).map(|(id, _)| *id).collect();
+    if leaving.is_empty() {
+        return;
+    }
+    let status = survey::survey(node, SURVEY_WITHIN).await;
+    for id in leaving {
+        let groups = status.shards.iter().chain([&status.meta]);
+        let is_empty = groups.into_iter().all(|group| {
+            // A shard without a leader may still count on it.
+            group.leader.is_some() && group.replicas.iter().all(|replica| replica.node != id)
+        });
+        if is_empty {
+            let command = MapCommand::SetState { node: id, state: NodeState::Removed };
+            let reply = change_here(&node.meta, &command).await;
+            tracing::info!(node = %id, ?reply, "a node holds nothing any more and is removed");
+        }
+    }
+}
+
+/// What each node may do: what the operator wants of it, and whether it has been heard of.
+pub(super) fn candidates(
+    map: &ClusterMap,
+    silent: &BTreeMap<NodeId, Duration>,
+) -> BTreeMap<NodeId, Candidate> {
+    let candidate = |(id, node): (&NodeId, &crate::map::MapNode)| {
+        let is_lost = silent.contains_key(id);
+        let is_up = node.state == NodeState::Up && !is_lost;
+        let candidate =
+            Candidate { zone: node.zone.clone(), may_hold: !is_lost, may_take: is_up, may_lead: is_up };
+        (*id, candidate)
+    };
+    let present = map.nodes.iter().filter(|(_, node)| node.state != NodeState::Removed && !node.is_leaving);
+    present.map(candidate).collect()
+}
+
+impl Inner {
+    /// The nodes that have been silent for longer than `replace_after`, as far as this node leads the meta group
+    /// and has led it for as long.
+    pub(super) fn silent(&self) -> BTreeMap<NodeId, Duration> {
+        let group = self.meta.group();
+        let Some(running) = &group.raft else { return BTreeMap::new() };
+        let metrics = running.metrics.borrow_watched().clone();
+        let Some(heard) = metrics.heartbeat.filter(|_| self.meta.lead().is_ok()) else {
+            return BTreeMap::new();
+        };
+        let led_for = self.meta_led.lock().led_for(metrics.current_term);
+        let silence =
+            heard.into_iter().filter(|(node, _)| *node != self.identity.node).map(|(node, acked)| {
+                (node, acked.map_or(led_for, |acked| acked.into_inner().elapsed().min(led_for)))
+            });
+        silence.filter(|(_, silent)| *silent > self.options.replace_after).collect()
+    }
+}
+
+/// Since when this node has led the meta group.
+#[derive(Debug, Default)]
+pub(super) struct Led {
+    since: Option<(u64, Instant)>,
+}
+
+impl Led {
+    /// How long it has led in this term, as far as it was asked.
+    fn led_for(&mut self, term: u64) -> Duration {
+        match self.since {
+            Some((led, since)) if led == term => since.elapsed(),
+            _ => {
+                self.since = Some((term, Instant::now()));
+                Duration::ZERO
+            }
+        }
+    }
+}
