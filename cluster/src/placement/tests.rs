@@ -348,8 +348,6 @@ fn walk(shards: usize, factor: u16, events: &[Event]) -> (Nodes, Vec<Placement>,
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 128, ..ProptestConfig::default() })]
-
     #[test]
     fn every_plan_of_a_random_walk_keeps_the_rules(
         shards in 1..20_usize,
