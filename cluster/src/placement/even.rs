@@ -31,7 +31,9 @@ pub(super) fn even_out(nodes: &[NodeId], shares: &mut impl Shares) {
             let Some(fullest) = fullest_first.first() else { break };
             match chain(nodes, shares, *fullest) {
                 Ok(chain) => {
-                    chain.into_iter().for_each(|(shard, from, to)| shares.shift(shard, from, to));
+                    for (shard, from, to) in chain {
+                        shares.shift(shard, from, to);
+                    }
                     has_moved = true;
                 }
                 Err(reached) => stuck.extend(reached),

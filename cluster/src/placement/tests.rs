@@ -364,7 +364,9 @@ proptest! {
         events in prop::collection::vec(event(&[""]), 1..12),
     ) {
         let (mut nodes, placements, next) = walk(shards, factor, &events);
-        nodes.values_mut().for_each(|node| *node = candidate("", UP));
+        for node in nodes.values_mut() {
+            *node = candidate("", UP);
+        }
         let before = planned(&nodes, &placements, factor);
         let total: usize = replicas(&nodes, &before).values().sum();
 
