@@ -2,17 +2,21 @@
 //!
 //! One file a command. A command gives back what it has to say, or a `Failure` whose kind is the
 //! exit code: 0 done, 1 failed, 2 usage, 3 not found, 4 unavailable. Only what reads a directory
-//! (`doctor --offline`) does without a server.
+//! (`doctor --offline`, `node secret`) or starts servers (`serve`, `dev`) does without one.
 
 mod bench;
 mod client;
 mod completions;
 mod confirm;
+mod dev;
 mod doctor;
 mod failure;
+mod node;
 mod object;
+mod operation;
 mod output;
 mod serve;
+mod shard;
 mod status;
 
 use std::process::ExitCode;
@@ -89,6 +93,11 @@ enum Command {
     /// Show how the cluster is, and what is wrong with it
     Status,
     Doctor(doctor::Doctor),
+    Dev(dev::Dev),
+    #[command(subcommand)]
+    Node(node::Node),
+    #[command(subcommand)]
+    Shard(shard::Shard),
     #[command(subcommand)]
     Object(object::Object),
     Bench(bench::Bench),
@@ -114,6 +123,12 @@ fn run(
         Command::Status => {
             let client = Client::new(server(), line.global.timeout)?;
             wait_for(status::run(&client, output))
+        }
+        Command::Dev(dev) => wait_for(dev.run()),
+        Command::Node(node) => wait_for(node.run(|| Client::new(server(), line.global.timeout), output)),
+        Command::Shard(shard) => {
+            let client = Client::new(server(), line.global.timeout)?;
+            wait_for(shard.run(&client, output))
         }
         Command::Object(object) => {
             let client = Client::new(server(), line.global.timeout)?;

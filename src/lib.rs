@@ -21,6 +21,7 @@ pub mod error;
 pub mod limits;
 pub mod live;
 pub mod object;
+pub mod operate;
 pub mod runtime;
 pub mod server;
 pub mod telemetry;

@@ -61,6 +61,9 @@ macro_rules! problems {
 problems! {
     /// What any request may be answered.
     AnyErrors: InvalidRequest OriginNotAllowed UriTooLong HostNotAllowed HeadersTooLarge;
+    /// What operating the cluster may be answered.
+    OperateErrors: InvalidRequest OriginNotAllowed NotFound RequestTimeout Conflict BodyTooLarge UriTooLong HostNotAllowed
+        HeadersTooLarge Unavailable;
     /// What reading a class's objects may be answered.
     ListErrors: InvalidRequest OriginNotAllowed Forbidden ClassNotFound UriTooLong HostNotAllowed Overloaded HeadersTooLarge Internal Unavailable;
     /// What reading an object may be answered.
@@ -82,6 +85,41 @@ fn described(codes: &[Code]) -> BTreeMap<String, RefOr<Response>> {
         ResponseBuilder::new().description(titles.join("; ")).content(PROBLEM_JSON, content).build()
     };
     by_status.into_iter().map(|(status, titles)| (status.to_string(), response(titles).into())).collect()
+}
+
+/// What is said of a removal.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+#[expect(dead_code, reason = "a description")]
+pub(super) struct RemoveQuery {
+    /// Go on although shards will have fewer replicas than they should.
+    allow_fewer: Option<bool>,
+}
+
+/// Where a replica is and where it is to go.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "a description")]
+pub(super) struct MoveBody {
+    /// The node that has the replica.
+    from: u64,
+    /// The node that is to have it.
+    to: u64,
+}
+
+/// Who is to lead.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "a description")]
+pub(super) struct TransferBody {
+    /// The node, one that has a replica.
+    to: u64,
+}
+
+/// Whether anything is moved.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "a description")]
+pub(super) struct RebalanceBody {
+    /// Only say what would be moved.
+    dry_run: Option<bool>,
 }
 
 /// The class in a path.

@@ -50,6 +50,15 @@ impl<'text> Query<'text> {
         })
     }
 
+    /// `true` or `false`; absent is `false`.
+    pub(super) fn flag(&self, name: &str) -> Result<bool, Error> {
+        match self.get(name) {
+            None | Some("false") => Ok(false),
+            Some("true") => Ok(true),
+            Some(_) => Err(Error::new(Code::InvalidRequest, format!("{name} is true or false"))),
+        }
+    }
+
     /// `limit`: 1 to 1,000.
     pub(super) fn limit(&self) -> Result<usize, Error> {
         let Some(text) = self.get("limit") else { return Ok(PAGE_DEFAULT) };

@@ -15,6 +15,7 @@ use crate::clock::Clock;
 use crate::config::{Config, Network};
 use crate::live::Hub;
 use crate::object::{Tenant, Timestamp};
+use crate::operate::Operate;
 use crate::runtime::Runtime;
 use crate::telemetry::{Metrics, Transport};
 
@@ -61,6 +62,7 @@ impl Settings {
 pub struct ApiState(Arc<Shared>);
 
 struct Shared {
+    operate: Operate,
     runtime: Runtime,
     hub: Hub,
     settings: Settings,
@@ -90,6 +92,7 @@ impl ApiState {
         );
         let settings = Settings::of(config);
         Self(Arc::new(Shared {
+            operate: Operate::new(runtime.clone()),
             runtime,
             hub,
             settings,
@@ -105,6 +108,11 @@ impl ApiState {
             tasks: TaskTracker::new(),
             over: CancellationToken::new(),
         }))
+    }
+
+    /// The operator's way to the cluster.
+    pub(super) fn operate(&self) -> &Operate {
+        &self.0.operate
     }
 
     /// The caller of a request: `local` of tenant `default` while there is no authentication.

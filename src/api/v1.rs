@@ -6,6 +6,7 @@
 mod cluster;
 mod keys;
 mod objects;
+mod operate;
 mod updates;
 
 use utoipa_axum::router::OpenApiRouter;
@@ -26,4 +27,13 @@ pub(super) fn routes() -> OpenApiRouter<ApiState> {
         .routes(routes!(live::open))
         .routes(routes!(cluster::show))
         .routes(routes!(cluster::nodes))
+        .routes(routes!(operate::shards))
+        .routes(routes!(operate::rebalance))
+        .routes(routes!(operate::shard))
+        .routes(routes!(operate::drain))
+        .routes(routes!(operate::undrain))
+        .routes(routes!(operate::remove))
+        .routes(routes!(operate::move_replica))
+        .routes(routes!(operate::transfer))
+        .routes(routes!(operate::operation))
 }

@@ -5,16 +5,18 @@ use serde_json::{Value, json};
 
 use super::client::{Client, WriteHeaders};
 use super::failure::{Failure, Kind};
-use super::output::{Output, pairs, plain, table};
+use super::output::{Output, pairs, plain};
 
 /// Shows the cluster, its nodes and its problems. Fails when it is degraded, so that scripts can ask.
 pub(super) async fn run(client: &Client, output: &Output) -> Result<(), Failure> {
     let cluster = client.get("/v1/cluster").await?;
     let nodes = client.get("/v1/nodes").await?;
+    let shards = client.get("/v1/shards").await?;
     let health = client.send(Method::GET, "/health", None, &WriteHeaders::default()).await?.body;
     let answer = json!({
         "cluster": cluster,
         "nodes": nodes.get("nodes").cloned().unwrap_or_default(),
+        "shards": shards.get("shards").cloned().unwrap_or_default(),
         "health": health,
     });
     output.show(&answer, show)?;
@@ -29,27 +31,15 @@ fn show(answer: &Value) -> String {
         ("nodes", cluster("nodes")),
         ("shards", format!("{}, up to {} copies of each", cluster("shards"), cluster("replication_factor"))),
     ])];
-    let nodes = answer.get("nodes").and_then(Value::as_array).into_iter().flatten();
-    let fields =
-        ["id", "address", "zone", "state", "reachable", "leaders", "replicas", "version", "started_at"];
-    parts.push(table(
-        ["node", "address", "zone", "state", "reachable", "leaders", "replicas", "version", "started"],
-        nodes.map(|node| fields.map(|field| node.get(field).map(cell).unwrap_or_default())),
-    ));
+    parts.push(super::node::rows(answer.get("nodes")));
+    if let Some(shards) = answer.get("shards").filter(|shards| !shards.is_null()) {
+        parts.push(super::shard::rows(Some(shards)));
+    }
     let problems = problems(answer);
     if !problems.is_empty() {
         parts.push(problems.join("\n"));
     }
     parts.join("\n\n")
-}
-
-/// A value in a table: yes and no instead of true and false.
-fn cell(value: &Value) -> String {
-    match value {
-        Value::Bool(true) => "yes".to_owned(),
-        Value::Bool(false) => "no".to_owned(),
-        other => plain(other),
-    }
 }
 
 /// What is wrong, each with what to do.

@@ -60,6 +60,23 @@ impl Runtime {
         Ok(runtime)
     }
 
+    /// The replicated logs, for what operates them.
+    pub(crate) fn logs(&self) -> &Cluster {
+        &self.0.cluster
+    }
+
+    /// Runs something beside the objects, until the runtime stops.
+    pub(crate) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        let stopping = self.0.stopping.clone();
+        self.0.tasks.spawn(async move {
+            tokio::select! {
+                biased;
+                () = stopping.cancelled() => {}
+                () = task => {}
+            }
+        });
+    }
+
     /// Stops the timers, lets the turns under way finish, and drops the activations.
     pub async fn stop(&self) {
         self.0.stopping.cancel();

@@ -4,10 +4,12 @@
 //! a condition.
 
 pub(crate) mod http;
+pub(crate) mod members;
 pub(crate) mod node;
 pub(crate) mod socket;
 
 pub(crate) use http::{Answer, Connection};
+pub(crate) use members::Members;
 pub(crate) use node::Node;
 pub(crate) use socket::{Frame, Socket};
 

@@ -16,6 +16,7 @@ mod harness;
 mod alarms;
 mod bad_input;
 mod cli;
+mod cluster;
 mod console;
 mod crash;
 mod flush;

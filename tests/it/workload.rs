@@ -64,10 +64,16 @@ impl Workload {
     }
 
     /// Sets the writers to work.
-    pub(crate) fn start(mut self, address: SocketAddr) -> Running {
+    pub(crate) fn start(self, address: SocketAddr) -> Running {
+        self.start_through(&[address])
+    }
+
+    /// Sets the writers to work, each through one of several nodes.
+    pub(crate) fn start_through(mut self, addresses: &[SocketAddr]) -> Running {
         let stop = Arc::new(AtomicBool::new(false));
         let mut tasks = JoinSet::new();
-        for writer in std::mem::take(&mut self.writers) {
+        let through = addresses.iter().copied().cycle();
+        for (writer, address) in std::mem::take(&mut self.writers).into_iter().zip(through) {
             tasks.spawn(writer.work(address, self.prefix.clone(), self.objects, Arc::clone(&stop)));
         }
         Running { workload: self, tasks, stop }
@@ -147,6 +153,12 @@ impl Workload {
 }
 
 impl Running {
+    /// Tells the writers to stop once what they have sent is answered, and waits for that.
+    pub(crate) async fn stop(self) -> Workload {
+        self.stop.store(true, Ordering::Relaxed);
+        self.ended().await
+    }
+
     /// Waits for the writers' end, which the death of the server brings.
     pub(crate) async fn ended(mut self) -> Workload {
         while let Some(writer) = self.tasks.join_next().await {

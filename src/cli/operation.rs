@@ -1,0 +1,63 @@
+//! Something that takes long: begun, and followed to its end.
+
+use std::time::{Duration, Instant};
+
+use clap::Args;
+use reqwest::Method;
+use serde_json::Value;
+
+use super::client::{Client, WriteHeaders};
+use super::failure::Failure;
+use super::output::{Output, note, plain};
+
+/// How often an operation is asked how far it has come.
+const LOOK_EVERY: Duration = Duration::from_millis(200);
+
+/// How long to follow it.
+#[derive(Debug, Args)]
+pub(super) struct Wait {
+    /// Only begin it; it goes on by itself
+    #[arg(long)]
+    no_wait: bool,
+    /// Seconds to wait until it is done; it goes on by itself after that too
+    #[arg(long, value_name = "SECONDS", default_value_t = 600)]
+    wait: u64,
+}
+
+/// Begins an operation and follows it until it is done.
+pub(super) async fn run(
+    client: &Client,
+    output: &Output,
+    method: Method,
+    path: &str,
+    body: Option<&Value>,
+    wait: &Wait,
+) -> Result<(), Failure> {
+    let begun = client.succeed(method, path, body, &WriteHeaders::default()).await?;
+    let id = begun.get("operation").and_then(Value::as_u64).unwrap_or_default();
+    if wait.no_wait {
+        return output.show(&begun, |_| format!("operation {id} has begun"));
+    }
+    let until = Instant::now() + Duration::from_secs(wait.wait);
+    let mut said = String::new();
+    loop {
+        let operation = client.get(&format!("/v1/operations/{id}")).await?;
+        let text = |field: &str| operation.get(field).map(plain).unwrap_or_default();
+        match text("state").as_str() {
+            "done" => return output.show(&operation, |_| format!("done: {}", text("kind"))),
+            "failed" => return Err(Failure::failed(format!("{}: {}", text("kind"), text("detail")))),
+            _ => {}
+        }
+        if text("detail") != said {
+            said = text("detail");
+            note(&said);
+        }
+        if Instant::now() >= until {
+            return Err(Failure::unavailable(format!(
+                "{} is not done yet: {said}; it goes on",
+                text("kind")
+            )));
+        }
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
+}
