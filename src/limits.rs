@@ -82,6 +82,10 @@ pub const SURVEY_WITHIN: Duration = Duration::from_secs(1);
 pub const RETRY_PAUSE_FIRST: Duration = Duration::from_millis(2);
 /// The longest such pause.
 pub const RETRY_PAUSE_MAX: Duration = Duration::from_millis(50);
+/// The longest pause before a stream of updates is opened again for which no leader was found: streams are many.
+pub const RELAY_PAUSE_MAX: Duration = Duration::from_millis(500);
+/// How often a leader looks, of each stream that another node reads, whether its lease has run out.
+pub const SERVED_LOOK_EVERY: Duration = Duration::from_secs(5);
 /// How often a gateway that waits for an answer looks whether who was asked still leads.
 pub const LEADER_LOOK_EVERY: Duration = Duration::from_millis(50);
 /// How long a node that leads no more may take to answer what it was asked while it did.

@@ -152,7 +152,11 @@ async fn wake(runtime: &Runtime, timer: &Timer) -> Result<(), Error> {
         request_id: inner.parts.own_subject.clone(),
         deadline: Instant::now() + inner.options.request_deadline.max(Duration::from_secs(1)),
     };
-    runtime.ask(&caller, &timer.address, class, task, Intent::Write).await?;
+    match runtime.try_here(&caller, &timer.address, class, task, Intent::Write).await {
+        Some(answered) => drop(answered?),
+        // Whoever leads now finds the timer by itself.
+        None => return Ok(()),
+    }
     // The commit that took the timer away may still be on its way to where timers are looked for.
     let shard = runtime.shard_of(&timer.address);
     drop(shard.wait_written(shard.applied()).await);

@@ -62,7 +62,7 @@ pub(super) fn next(attempt: Attempt, repeat: Repeat, may_have: bool, is_late: bo
         Attempt::Answered(Err(error)) if error.code == Code::OutcomeUnknown => {
             if is_late || repeat == Repeat::Once { Next::Give(Err(error)) } else { Next::Again }
         }
-        Attempt::Answered(Err(error)) if error.code == Code::Unavailable => match (is_late, may_have) {
+        Attempt::Answered(Err(error)) if is_before_the_turn(&error, may_have) => match (is_late, may_have) {
             (false, _) => Next::Again,
             (true, true) => unknown("the deadline passed before the answer"),
             (true, false) => Next::Give(Err(error)),
@@ -83,6 +83,12 @@ pub(super) fn next(attempt: Attempt, repeat: Repeat, may_have: bool, is_late: bo
             (Repeat::Keyed | Repeat::Read, false) => Next::Again,
         },
     }
+}
+
+/// Whether an error says no more than that this try had no effect, which must not be taken for the whole call. An
+/// object with too much to do has not looked whether an earlier try left its record.
+fn is_before_the_turn(error: &Error, may_have: bool) -> bool {
+    error.code == Code::Unavailable || (may_have && error.code == Code::Overloaded)
 }
 
 /// Who led each shard when last heard of, as other nodes said.
@@ -121,14 +127,19 @@ impl Runtime {
         let shard = self.shard_of(address);
         let (mut may_have, mut tries) = (false, 0_u32);
         loop {
-            let attempt = if shard.lead().is_ok() {
-                let task = Task::Request(request.clone());
-                match self.try_here(caller, address, class.clone(), task, intent).await {
-                    Some(answered) => Attempt::Answered(answered),
-                    None => Attempt::NotBegun,
+            let attempt = match shard.lead() {
+                Ok(_) => {
+                    let task = Task::Request(request.clone());
+                    let answered = self.try_here(caller, address, class.clone(), task, intent).await;
+                    answered.map_or(Attempt::NotBegun, Attempt::Answered)
                 }
-            } else {
-                self.send(caller, address, shard, &request, tries).await
+                Err(refused) => match (self.leader_of(shard, tries), &refused.stopped) {
+                    (Some(node), _) => self.send(caller, address, (shard, node), &request).await,
+                    (None, None) => Attempt::NotBegun,
+                    // Nobody else has it: there is nothing to wait for.
+                    (None, Some(reason)) if may_have => return Err(failure::outcome_unknown(reason)),
+                    (None, Some(_)) => return Err(failure::not_leading(&refused)),
+                },
             };
             may_have |= matches!(attempt, Attempt::Lost(_))
                 || matches!(&attempt, Attempt::Answered(Err(error)) if error.code == Code::OutcomeUnknown);
@@ -139,20 +150,18 @@ impl Runtime {
             }
             tries += 1;
             self.inner().parts.metrics.calls_retried.inc();
-            pause(shard, tries, caller.deadline).await;
+            pause(shard, tries, limits::RETRY_PAUSE_MAX, caller.deadline).await;
         }
     }
 
-    /// Sends a call to the node that leads the shard, as far as is known.
+    /// Sends a call to a node that may lead the shard.
     async fn send(
         &self,
         caller: &Caller,
         address: &ObjectAddress,
-        shard: &Shard,
+        (shard, node): (&Shard, NodeId),
         request: &Request,
-        tries: u32,
     ) -> Attempt {
-        let Some(node) = self.leader_of(shard, tries) else { return Attempt::NotBegun };
         let message = encode(&Message::Call(CallForm::of(caller, address, request)));
         self.inner().parts.metrics.calls_forwarded.inc();
         match self.ask_leader(node, shard, message, caller.deadline).await {
@@ -209,31 +218,52 @@ impl Runtime {
         }
     }
 
-    /// Whom to ask about a shard that this node does not lead: the leader known here, or as others said, or as the
-    /// map wishes; and if none of these will answer, each replica in turn.
+    /// Whom to ask about a shard that this node does not lead: the leader known here, or as others said, and if that
+    /// one does not answer, each replica in turn.
     pub(super) fn leader_of(&self, shard: &Shard, tries: u32) -> Option<NodeId> {
-        let own = self.inner().cluster.node_id();
+        let cluster = &self.inner().cluster;
         let known = shard.lead().err().and_then(|refused| refused.leader);
-        let (replicas, preferred) = self.inner().cluster.placement(shard.id());
-        let likely = known.or_else(|| self.inner().hints.get(shard.id()));
-        let mut asked: Vec<NodeId> = likely.into_iter().chain(preferred).chain(replicas).collect();
-        asked.retain(|node| *node != own);
-        if likely.is_some() && tries < 2 {
-            return asked.first().copied();
-        }
-        let turn = usize::try_from(tries).unwrap_or(usize::MAX).checked_rem(asked.len())?;
-        asked.get(turn).copied()
+        let likely =
+            known.or_else(|| self.inner().hints.get(shard.id())).filter(|node| *node != cluster.node_id());
+        let (replicas, preferred) = cluster.placement(shard.id());
+        let mut others: Vec<NodeId> = preferred.into_iter().collect();
+        others.extend(replicas.into_iter().filter(|node| Some(*node) != preferred));
+        others.retain(|node| *node != cluster.node_id() && Some(*node) != likely);
+        whom(likely, likely.is_some_and(|node| cluster.reaches(node)), &others, tries)
     }
 }
 
-/// Waits a little, or until this node may lead the shard.
-pub(super) async fn pause(shard: &Shard, tries: u32, deadline: Instant) {
-    let longest = limits::RETRY_PAUSE_FIRST.saturating_mul(1 << tries.min(8)).min(limits::RETRY_PAUSE_MAX);
-    let pause = longest.mul_f64(rand::rng().random_range(0.5..1.0));
-    let mut leadership = shard.leadership();
+/// Whom to ask at a try. The likely leader comes first, and again at most of the tries after that: once an election is
+/// over, it is the new one, whichever try that falls on. The others are asked in between, in case that they know
+/// better, and instead of it while it is not reached.
+fn whom(likely: Option<NodeId>, is_reached: bool, others: &[NodeId], tries: u32) -> Option<NodeId> {
+    let is_others_turn = if is_reached { tries % 3 == 2 } else { tries > 0 };
+    let turn = match (likely, is_reached) {
+        (None, _) => tries,
+        (Some(_), true) => tries / 3,
+        (Some(_), false) => tries.saturating_sub(1),
+    };
+    match likely {
+        Some(likely) if !is_others_turn || others.is_empty() => Some(likely),
+        _ => others.get(usize::try_from(turn).unwrap_or(0).checked_rem(others.len())?).copied(),
+    }
+}
+
+/// Waits a little, or until somebody else leads the shard, or this node may.
+pub(super) async fn pause(shard: &Shard, tries: u32, longest: Duration, deadline: Instant) {
+    let pause = limits::RETRY_PAUSE_FIRST.saturating_mul(1 << tries.min(12)).min(longest);
+    let pause = pause.mul_f64(rand::rng().random_range(0.5..1.0));
+    let (mut leadership, mut leader) = (shard.leadership(), shard.leader());
+    let changed = async {
+        // The shard holds both senders, so neither is ever closed here.
+        tokio::select! {
+            _ = leadership.changed() => {}
+            _ = leader.changed() => {}
+        }
+    };
     let until = (Instant::now() + pause).min(deadline);
     // Either way it is looked at again.
-    let _ = timeout_at(until.into(), leadership.changed()).await;
+    let _ = timeout_at(until.into(), changed).await;
 }
 
 /// What one node asks of another.
@@ -246,7 +276,9 @@ pub(super) enum Message {
 
 #[cfg(test)]
 mod tests {
-    use super::{Attempt, Next, Repeat, next};
+    use stead_cluster::NodeId;
+
+    use super::{Attempt, Next, Repeat, next, whom};
     use crate::error::{Code, Error};
 
     /// `again`, or the code that is given.
@@ -280,9 +312,27 @@ mod tests {
             (error(Code::Unavailable), Read, false, true, "unavailable"),
             (error(Code::Conflict), Once, false, false, "conflict"),
             (error(Code::Overloaded), Keyed, false, false, "overloaded"),
+            (error(Code::Overloaded), Keyed, true, false, "again"),
+            (error(Code::Overloaded), Keyed, true, true, "outcome_unknown"),
+            (error(Code::Conflict), Keyed, true, false, "conflict"),
         ] {
             let shown = format!("{attempt:?} {repeat:?} {may_have} {is_late}");
             assert_eq!(outcome(attempt, repeat, may_have, is_late), expected, "{shown}");
         }
+    }
+
+    #[test]
+    fn the_likely_leader_is_asked_most_and_the_others_in_turn() {
+        let asked = |likely: Option<u64>, is_reached, others: &[u64]| {
+            let others: Vec<NodeId> = others.iter().copied().map(NodeId).collect();
+            let asked = (0..7).map(|tries| whom(likely.map(NodeId), is_reached, &others, tries));
+            asked.map(|node| node.map_or(0, |node| node.0)).collect::<Vec<_>>()
+        };
+        assert_eq!(asked(Some(1), true, &[2, 3]), [1, 1, 2, 1, 1, 3, 1]);
+        // Its link is broken: the others know its successor first.
+        assert_eq!(asked(Some(1), false, &[2, 3]), [1, 2, 3, 2, 3, 2, 3]);
+        assert_eq!(asked(Some(1), false, &[]), [1; 7]);
+        assert_eq!(asked(None, false, &[2, 3]), [2, 3, 2, 3, 2, 3, 2]);
+        assert_eq!(asked(None, false, &[]), [0; 7]);
     }
 }

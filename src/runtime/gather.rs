@@ -13,7 +13,7 @@ use stead_cluster::{NodeId, ShardId};
 use super::forward::{Message, pause};
 use super::lists::ListPart;
 use super::wire::{CallerForm, ErrorForm, NotReadable, decode, encode};
-use super::{ListQuery, ObjectSummary, Runtime};
+use super::{ListQuery, ObjectSummary, Runtime, failure};
 use crate::caller::Caller;
 use crate::error::{Code, Error};
 use crate::limits;
@@ -67,9 +67,10 @@ impl Runtime {
                     let detail = format!("{count} shards have no leader that answers; try again");
                     return Err(Error::new(Code::Unavailable, detail));
                 }
-                pause(self.inner().cluster.shard(first), tries, caller.deadline).await;
+                let shard = self.inner().cluster.shard(first);
+                pause(shard, tries, limits::RETRY_PAUSE_MAX, caller.deadline).await;
             }
-            let asked = self.by_leader(&missing, tries);
+            let asked = self.by_leader(&missing, tries)?;
             missing.retain(|shard| !asked.values().flatten().any(|asked| asked == shard));
             let found =
                 asked.into_iter().map(|(node, shards)| self.list_at(node, shards, caller, class, &part));
@@ -86,16 +87,25 @@ impl Runtime {
     }
 
     /// Which node to ask about which shards; those without a known leader are in none.
-    fn by_leader(&self, shards: &[ShardId], tries: u32) -> BTreeMap<NodeId, Vec<ShardId>> {
+    fn by_leader(&self, shards: &[ShardId], tries: u32) -> Result<BTreeMap<NodeId, Vec<ShardId>>, Error> {
         let mut asked: BTreeMap<NodeId, Vec<ShardId>> = BTreeMap::new();
         for id in shards {
             let shard = self.inner().cluster.shard(*id);
-            let own = shard.lead().is_ok().then(|| self.inner().cluster.node_id());
-            if let Some(node) = own.or_else(|| self.leader_of(shard, tries)) {
+            let node = match shard.lead() {
+                Ok(_) => Some(self.inner().cluster.node_id()),
+                Err(refused) => {
+                    let node = self.leader_of(shard, tries);
+                    if node.is_none() && refused.stopped.is_some() {
+                        return Err(failure::not_leading(&refused));
+                    }
+                    node
+                }
+            };
+            if let Some(node) = node {
                 asked.entry(node).or_default().push(*id);
             }
         }
-        asked
+        Ok(asked)
     }
 
     async fn list_at(
@@ -119,8 +129,9 @@ impl Runtime {
             rows: part.rows,
             shards: shards.iter().map(|shard| shard.0).collect(),
         };
-        let within = caller.deadline.saturating_duration_since(Instant::now());
-        let asked = self.inner().cluster.ask(node, encode(&Message::List(form)), within).await;
+        let Some(first) = shards.first() else { return Ok((Vec::new(), shards)) };
+        let (first, message) = (self.inner().cluster.shard(*first), encode(&Message::List(form)));
+        let asked = self.ask_leader(node, first, message, caller.deadline).await;
         // Reading changes nothing, so whatever went wrong on the way is no more than a leader not found.
         let Ok(reply) = asked else { return Ok((Vec::new(), shards)) };
         match decode::<ListReply>(&reply) {

@@ -1,13 +1,13 @@
 //! The runtime's handle: the one call that every surface makes.
 //!
-//! Here a call is authorised, finds its shard and its activation, waits through an election, and is
-//! tried again where it surely had no effect, all within the caller's deadline.
+//! Here a call is authorised, and takes its turn on this node's activation if this node leads the object's shard.
+//! Where it goes if another does is in [`super::forward`].
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use stead_cluster::{Cluster, Shard, Slot, Term};
+use stead_cluster::{Cluster, Shard, Slot};
 use tokio::time::timeout_at;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -18,6 +18,7 @@ use super::forward::Hints;
 use super::parts::Parts;
 use super::registry::{Entry, Registry};
 use super::relay;
+use super::stage::{self, Attempt};
 use super::streams::Stream;
 use super::work::{Task, Work};
 use super::{Answer, Location, Options, Request};
@@ -89,8 +90,9 @@ impl Runtime {
     /// When the caller may not read the object, or there is no such class.
     pub fn stream(&self, caller: &Caller, address: &ObjectAddress) -> Result<Stream, Error> {
         self.authorize(caller, address.tenant(), address.class(), Intent::Read)?;
+        let led = self.shard_of(address).lead().ok();
         let (feed, stream) = self.0.parts.streams.open(address);
-        self.0.tasks.spawn(relay::follow(self.clone(), caller.clone(), address.clone(), feed));
+        self.0.tasks.spawn(relay::follow(self.clone(), caller.clone(), address.clone(), feed, led));
         Ok(stream)
     }
 
@@ -102,13 +104,22 @@ impl Runtime {
     pub fn location(&self, caller: &Caller, address: &ObjectAddress) -> Result<Location, Error> {
         self.authorize(caller, address.tenant(), address.class(), Intent::Read)?;
         let hash = address.hash();
-        let status = self.shard_of(address).status();
+        let shard = self.shard_of(address);
+        let status = shard.status();
+        let (mut replicas, mut leader) = (Vec::new(), status.leader);
+        replicas.extend(status.replicas.iter().map(|replica| replica.node.0));
+        if replicas.is_empty() {
+            // This node has no replica: the map says where it is, and others who leads it.
+            let (placed, preferred) = self.0.cluster.placement(shard.id());
+            replicas.extend(placed.iter().map(|node| node.0));
+            leader = leader.or_else(|| self.0.hints.get(shard.id())).or(preferred);
+        }
         Ok(Location {
             id: hash.id(),
             slot: hash.slot(),
             shard: status.id.0,
-            leader: status.leader.map(|node| node.0),
-            replicas: status.replicas.iter().map(|replica| replica.node.0).collect(),
+            leader: leader.map(|node| node.0),
+            replicas,
         })
     }
 
@@ -133,29 +144,6 @@ impl Runtime {
                 format!("objects of class {class} are written by their own routes and tools only"),
             )),
             (Access::Open | Access::ReadOnly, _) => Ok(found.clone()),
-        }
-    }
-
-    /// Runs a task on the object's activation on this node; waits until this node leads.
-    pub(super) async fn ask(
-        &self,
-        caller: &Caller,
-        address: &ObjectAddress,
-        class: Arc<dyn Class>,
-        mut task: Task,
-        intent: Intent,
-    ) -> Result<Answer, Error> {
-        let shard = self.shard_of(address);
-        loop {
-            self.leading(shard, caller.deadline).await?;
-            match self.take_turn(caller, address, &class, task, intent).await {
-                Ok(answered) => return answered,
-                Err(returned) => task = returned,
-            }
-            if caller.deadline <= Instant::now() {
-                return Err(late(Intent::Read));
-            }
-            tokio::task::yield_now().await;
         }
     }
 
@@ -206,9 +194,16 @@ impl Runtime {
             }
             Err(error) => return Ok(Err(error)),
         };
-        let (work, answer) = Work::new(task, Arc::new(caller.clone()), admission);
-        // A refused message is dropped, and so comes back as one that did not run.
-        drop(actor.send_message(work));
+        let answer = match stage::attempt(task, caller, admission) {
+            Attempt::Answered(answer) => return Ok(answer),
+            Attempt::Held(answer) => answer,
+            Attempt::Busy(task, admission) => {
+                let (work, answer) = Work::new(task, Arc::new(caller.clone()), admission);
+                // A refused message is dropped, and so comes back as one that did not run.
+                drop(actor.send_message(work));
+                answer
+            }
+        };
         let Ok(given) = timeout_at(caller.deadline.into(), answer).await else {
             return Ok(Err(late(intent)));
         };
@@ -225,41 +220,10 @@ impl Runtime {
         self.0.cluster.shard(self.0.cluster.layout().shard_of(slot))
     }
 
-    /// The term under which this node leads a shard; waits through an election.
-    pub(super) async fn leading(&self, shard: &Shard, deadline: Instant) -> Result<Term, Error> {
-        let refused = match shard.lead() {
-            Ok(term) => return Ok(term),
-            Err(refused) => refused,
-        };
-        if refused.stopped.is_some() {
-            return Err(failure::not_leading(&refused));
-        }
-        let mut leadership = shard.leadership();
-        loop {
-            let changed = async {
-                // A closed channel means that the groups are shut down: then only the deadline ends this.
-                if leadership.changed().await.is_err() {
-                    std::future::pending::<()>().await;
-                }
-            };
-            let waited = timeout_at(deadline.into(), tokio::time::timeout(LEASE_LOOK, changed)).await;
-            match shard.lead() {
-                Ok(term) => return Ok(term),
-                Err(refused) if waited.is_err() || refused.stopped.is_some() => {
-                    return Err(failure::not_leading(&refused));
-                }
-                Err(_) => {}
-            }
-        }
-    }
-
     pub(super) fn inner(&self) -> &Inner {
         &self.0
     }
 }
-
-/// How often a lease is looked at again: it may run out and be renewed with nobody saying so.
-const LEASE_LOOK: Duration = Duration::from_millis(20);
 
 pub(super) fn late(intent: Intent) -> Error {
     match intent {

@@ -52,7 +52,7 @@ impl Application for Neighbour {
 
     fn stream(&self, _from: NodeId, request: Bytes) -> BoxStream<'static, Bytes> {
         match (self.0.upgrade().map(Runtime), decode::<Watch>(&request)) {
-            (Some(runtime), Ok(watch)) => serve(runtime, watch),
+            (Some(runtime), Ok(watch)) => serve(runtime, &watch),
             _ => futures_util::stream::empty().boxed(),
         }
     }

@@ -6,13 +6,14 @@
 //! So no update is lost between two leaders, and whoever watches notices nothing but a short silence.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::Instant;
 
 use bytes::Bytes;
 use futures_util::StreamExt;
 use futures_util::stream::BoxStream;
 use serde::{Deserialize, Serialize};
-use stead_cluster::{NodeId, Shard};
+use stead_cluster::{NodeId, Shard, Term};
+use tokio::sync::watch;
 
 use super::Runtime;
 use super::forward::pause;
@@ -20,6 +21,7 @@ use super::handle::Intent;
 use super::streams::{Feed, Stream, StreamEvent};
 use super::wire::{AddressForm, CallerForm, encode};
 use crate::caller::Caller;
+use crate::limits;
 use crate::object::{ObjectAddress, Update};
 
 /// What is sent first on a stream between nodes: it stands, and every update from now on will follow.
@@ -32,43 +34,54 @@ pub(super) struct Watch {
     address: AddressForm,
 }
 
-/// Feeds a gateway's stream for as long as somebody reads it.
-pub(super) async fn follow(runtime: Runtime, caller: Caller, address: ObjectAddress, feed: Feed) {
+/// Feeds a gateway's stream for as long as somebody reads it. `led` is the term, if any, in which this node led the
+/// shard when the stream was opened: in that term its own turns feed the stream, and nothing is missing from it.
+pub(super) async fn follow(
+    runtime: Runtime,
+    caller: Caller,
+    address: ObjectAddress,
+    feed: Feed,
+    led: Option<Term>,
+) {
     tokio::select! {
         biased;
         () = feed.ended() => {}
         () = runtime.inner().stopping.cancelled() => {}
-        () = follow_leader(&runtime, &caller, &address, &feed) => {}
+        () = follow_leader(&runtime, &caller, &address, &feed, led) => {}
     }
 }
 
-async fn follow_leader(runtime: &Runtime, caller: &Caller, address: &ObjectAddress, feed: &Feed) {
+async fn follow_leader(
+    runtime: &Runtime,
+    caller: &Caller,
+    address: &ObjectAddress,
+    feed: &Feed,
+    mut led: Option<Term>,
+) {
     let shard = runtime.shard_of(address);
     let mut leader = shard.leader();
     let mut tries = 0_u32;
-    let mut is_first = true;
     loop {
         leader.borrow_and_update();
-        if shard.lead().is_ok() {
-            // The turns of this node publish to the feed by themselves. At the first time the subscriber has not
-            // read anything yet, so nothing can be missing.
-            if !is_first {
+        if let Ok(term) = shard.lead() {
+            // Whatever was committed under another term may be missing, also if this node led then and leads again.
+            if led.replace(term) != Some(term) {
                 feed.send(StreamEvent::Overrun);
             }
-            while shard.lead().is_ok() {
+            while shard.lead() == Ok(term) {
                 if leader.changed().await.is_err() {
                     return;
                 }
             }
+            tries = 0;
         } else if let Some(node) = runtime.leader_of(shard, tries)
             && relay(runtime, caller, address, feed, (shard, node)).await
         {
             tries = 0;
         }
-        is_first = false;
         tries = tries.saturating_add(1);
-        let until = std::time::Instant::now() + Duration::from_secs(1);
-        pause(shard, tries, until).await;
+        let until = Instant::now() + limits::RELAY_PAUSE_MAX;
+        pause(shard, tries, limits::RELAY_PAUSE_MAX, until).await;
     }
 }
 
@@ -86,16 +99,17 @@ async fn relay(
     let relayed = &runtime.inner().parts.metrics.streams_relayed;
     let mut stands = false;
     loop {
+        // Whom nobody is known to have replaced may well lead still.
+        if leader.borrow_and_update().is_some_and(|known| known != node) {
+            break;
+        }
         let part = tokio::select! {
             biased;
             part = parts.next() => part,
-            changed = leader.changed() => {
-                let known = *leader.borrow_and_update();
-                if changed.is_ok() && known.is_none_or(|known| known == node) {
-                    continue;
-                }
-                None
-            }
+            changed = leader.changed() => match changed {
+                Ok(()) => continue,
+                Err(_) => None,
+            },
         };
         match part {
             Some(part) if part.as_ref() == STANDS => {
@@ -118,40 +132,61 @@ async fn relay(
 }
 
 /// Serves a stream to another node, for as long as this node leads the object's shard and the reader keeps up.
-pub(super) fn serve(runtime: Runtime, watch: Watch) -> BoxStream<'static, Bytes> {
-    let opened = open(&runtime, watch);
-    let Some((address, stream)) = opened else { return futures_util::stream::empty().boxed() };
-    let leader = runtime.shard_of(&address).leader();
+pub(super) fn serve(runtime: Runtime, watch: &Watch) -> BoxStream<'static, Bytes> {
+    let Some(served) = Served::open(runtime, watch) else { return futures_util::stream::empty().boxed() };
     let stands = futures_util::stream::once(async { Bytes::from_static(STANDS) });
-    let state = (runtime, address, stream, leader);
-    let updates =
-        futures_util::stream::unfold(state, |(runtime, address, mut stream, mut leader)| async move {
-            loop {
-                let event = tokio::select! {
-                    biased;
-                    event = stream.next() => event,
-                    changed = leader.changed() => {
-                        if changed.is_ok() && runtime.shard_of(&address).lead().is_ok() {
-                            continue;
-                        }
-                        None
-                    }
-                };
-                // What was lost here is lost to the reader too: it opens another stream and reads the history.
-                let Some(StreamEvent::Update(update)) = event else { return None };
-                let part = Bytes::from(update.to_json_text());
-                return Some((part, (runtime, address, stream, leader)));
-            }
-        });
+    let updates = futures_util::stream::unfold(served, |mut served| async move {
+        let update = served.next().await?;
+        Some((Bytes::from(update.to_json_text()), served))
+    });
     stands.chain(updates).boxed()
 }
 
-fn open(runtime: &Runtime, watch: Watch) -> Option<(ObjectAddress, Stream)> {
-    let address = watch.address.parse().ok()?;
-    let caller = watch.caller.into_caller();
-    runtime.authorize(&caller, address.tenant(), address.class(), Intent::Read).ok()?;
-    let (_, stream) = runtime.inner().parts.streams.open(&address);
-    // Asked after the stream stands: a leader from here on publishes to it.
-    runtime.shard_of(&address).lead().ok()?;
-    Some((address, stream))
+/// A stream that another node reads.
+struct Served {
+    runtime: Runtime,
+    address: ObjectAddress,
+    stream: Stream,
+    leader: watch::Receiver<Option<NodeId>>,
+    term: Term,
+}
+
+impl Served {
+    /// None if the object is not to be watched here.
+    fn open(runtime: Runtime, watch: &Watch) -> Option<Self> {
+        let address = watch.address.parse().ok()?;
+        let caller = watch.caller.clone().into_caller();
+        runtime.authorize(&caller, address.tenant(), address.class(), Intent::Read).ok()?;
+        let (_, stream) = runtime.inner().parts.streams.open(&address);
+        let shard = runtime.shard_of(&address);
+        let leader = shard.leader();
+        // Asked after the stream stands: what is committed in this term from here on goes into it.
+        let term = shard.lead().ok()?;
+        Some(Self { runtime, address, stream, leader, term })
+    }
+
+    /// The next update; none once it can not be known to be the next.
+    async fn next(&mut self) -> Option<Arc<Update>> {
+        loop {
+            tokio::select! {
+                biased;
+                event = self.stream.next() => match event {
+                    Some(StreamEvent::Update(update)) => return Some(update),
+                    // What was lost here is lost to the reader too: it opens another stream and reads the history.
+                    Some(StreamEvent::Overrun) | None => return None,
+                },
+                changed = self.leader.changed() => {
+                    if changed.is_err() || self.runtime.shard_of(&self.address).lead() != Ok(self.term) {
+                        return None;
+                    }
+                }
+                // A leader that is cut off from the others hears of no successor.
+                () = tokio::time::sleep(limits::SERVED_LOOK_EVERY) => {
+                    if self.runtime.shard_of(&self.address).lead() != Ok(self.term) {
+                        return None;
+                    }
+                }
+            }
+        }
+    }
 }

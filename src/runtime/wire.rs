@@ -26,7 +26,7 @@ const VERSION: u8 = 1;
 pub(super) struct NotReadable;
 
 /// Who asks, as it travels.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct CallerForm {
     tenant: Arc<str>,
     subject: Arc<str>,
@@ -228,17 +228,37 @@ type Raw = Box<RawValue>;
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum OutcomeForm {
-    Initialized { created: bool },
+    Initialized {
+        created: bool,
+    },
     Result(Raw),
     Put,
-    KeyDeleted { present: bool },
+    KeyDeleted {
+        present: bool,
+    },
     Deleted,
-    State { exists: bool, entries: Vec<(String, Raw)>, updated_at_ms: u64 },
-    Value(Option<Raw>),
-    Entries { entries: Vec<(String, Raw)>, cursor: Option<String> },
-    Updates { updates: Vec<String>, complete: bool },
-    Init { entries: Option<Vec<(String, Raw)>> },
-    Resumed { updates: Vec<String> },
+    State {
+        exists: bool,
+        entries: Vec<(String, Raw)>,
+        updated_at_ms: u64,
+    },
+    Value(Raw),
+    /// The key is not there. An absent value must not look like the value `null`.
+    NoValue,
+    Entries {
+        entries: Vec<(String, Raw)>,
+        cursor: Option<String>,
+    },
+    Updates {
+        updates: Vec<String>,
+        complete: bool,
+    },
+    Init {
+        entries: Option<Vec<(String, Raw)>>,
+    },
+    Resumed {
+        updates: Vec<String>,
+    },
 }
 
 fn raw(value: &Value) -> Raw {
@@ -268,7 +288,8 @@ impl OutcomeForm {
             Outcome::State { exists, entries, updated_at } => {
                 Self::State { exists: *exists, entries: raw_entries(entries), updated_at_ms: updated_at.0 }
             }
-            Outcome::Value(found) => Self::Value(found.as_ref().map(raw)),
+            Outcome::Value(Some(found)) => Self::Value(raw(found)),
+            Outcome::Value(None) => Self::NoValue,
             Outcome::Entries { entries, cursor } => {
                 Self::Entries { entries: raw_entries(entries), cursor: cursor.clone() }
             }
@@ -293,7 +314,8 @@ impl OutcomeForm {
             Self::State { exists, entries: raw, updated_at_ms } => {
                 Outcome::State { exists, entries: entries(&raw)?, updated_at: Timestamp(updated_at_ms) }
             }
-            Self::Value(found) => Outcome::Value(found.map(|raw| value(&raw)).transpose()?),
+            Self::Value(found) => Outcome::Value(Some(value(&found)?)),
+            Self::NoValue => Outcome::Value(None),
             Self::Entries { entries: raw, cursor } => Outcome::Entries { entries: entries(&raw)?, cursor },
             Self::Updates { updates, complete } => {
                 Outcome::Updates { updates: updates.into_iter().map(Arc::from).collect(), complete }
@@ -329,3 +351,6 @@ pub(super) fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, NotReadable
     let text = std::str::from_utf8(json).map_err(|_| NotReadable)?;
     parse_trusted(text).map_err(|_| NotReadable)
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,9 +1,10 @@
 //! The apply task of one group: openraft's state machine, which hands committed commands to the application's
 //! [`Machine`] and its writes to the writer thread.
 //!
-//! The writes of an entry and the record that it is applied travel in one batch. They follow their entry in
-//! the same write-ahead log, so that after a crash the state is never ahead of the log; what of it is missing
-//! is applied again. Callers are answered here, after apply, in log order.
+//! The writes of an entry and the record that it is applied travel in one batch, in their own time
+//! ([`crate::storage::behind`]). They follow their entry in the same write-ahead log, so that after a crash the
+//! state is never ahead of the log; what of it is missing is applied again. Callers are answered here, after
+//! apply, in log order.
 
 use std::io;
 use std::sync::Arc;
@@ -19,9 +20,12 @@ use crate::group::standing::Standing;
 use crate::machine::{ApplyError, Machine, Writes};
 use crate::metrics::ClusterMetrics;
 use crate::raft::{Commands, Effect, Entry, LogId, StoredMembership, TypeConfig, term_of};
+use crate::sabotage::{self, Sabotage};
 use crate::storage::Reader;
+use crate::storage::behind::Added;
 use crate::storage::codec::Applied;
-use crate::storage::snapshot::{self, ShardSnapshot};
+use crate::storage::snapshot::ShardSnapshot;
+use crate::storage::staging::Staged;
 use crate::storage::state::StateStore;
 use crate::storage::writer::{Change, Confirm, Row, Writer};
 
@@ -94,28 +98,34 @@ impl StateMachine {
         }
         let term = term_of(&log_id);
         let before = if self.applied.sequence_term == term { self.applied.sequence } else { 0 };
-        if commands.sequence() != before + 1 {
+        if commands.sequence() != before + 1 && !sabotage::is_on(Sabotage::IgnoreFence) {
             tracing::warn!(%log_id, sequence = commands.sequence(), before, "an entry is left out: the one before it is missing");
             return Ok(Effect::Void);
         }
         for command in commands.iter() {
             self.machine.get_mut().apply(log_id.index, command, &self.reader, writes)?;
+            if sabotage::is_on(Sabotage::ApplyTwice) {
+                self.machine.get_mut().apply(log_id.index, command, &self.reader, writes)?;
+            }
             self.metrics.commands_applied.add(1);
         }
         (self.applied.sequence_term, self.applied.sequence) = (term, commands.sequence());
         Ok(Effect::Applied)
     }
 
-    /// Hands what is pending to the writer, then answers.
+    /// Hands over what is pending, to be written some time, then answers.
     async fn hand_over(&mut self, pending: Pending) -> Result<(), io::Error> {
         let Some(log_id) = self.applied.log_id.filter(|_| pending.entries > 0) else { return Ok(()) };
         let membership = pending.membership_changed.then_some(&self.membership);
-        let rows = self.store.rows(pending.writes, &self.applied, membership);
-        let confirm = Confirm::Progress(self.store.written.clone(), log_id.index);
-        self.writer.send(Change::Rows { rows, flush: false }, confirm).await?;
+        if self.store.behind.add(pending.writes, &self.applied, membership) == Added::First {
+            self.writer.send(Change::BehindLater(self.store.clone()), Confirm::Nobody).await?;
+        }
         self.metrics.entries_applied.add(pending.entries as u64);
         self.standing.applied(log_id.index, term_of(&log_id));
         pending.answers.into_iter().for_each(|(responder, effect)| responder.send(effect));
+        if self.store.behind.is_full() {
+            self.writer.write(Change::Behind(self.store.clone())).await?;
+        }
         Ok(())
     }
 
@@ -163,21 +173,18 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
     async fn install_snapshot(
         &mut self,
         meta: &SnapshotMetaOf<TypeConfig>,
-        mut snapshot: ShardSnapshot,
+        snapshot: ShardSnapshot,
     ) -> Result<(), io::Error> {
+        let staged = match snapshot.into_staged() {
+            Ok(staged) => staged,
+            Err(snapshot) => Staged::receive(self.store.clone(), self.writer.clone(), snapshot).await?,
+        };
+        // It belongs to what the snapshot replaces.
+        self.store.behind.clear();
         let old = self.store.incarnation();
-        let new = old + 1;
-        self.write(self.store.rows_without(new), false).await?;
-        let mut sequence = (0, 0);
-        while let Some(chunk) = snapshot.next().await? {
-            let chunk = snapshot::parse(&chunk, self.store.group, new);
-            let chunk = chunk.ok_or_else(|| io::Error::other("a chunk of a snapshot is damaged"))?;
-            sequence = chunk.sequence.unwrap_or(sequence);
-            self.write(chunk.rows, false).await?;
-        }
-        let (sequence_term, sequence) = sequence;
+        let (new, (sequence_term, sequence)) = staged.keep();
         let applied = Applied { incarnation: new, log_id: meta.last_log_id, sequence, sequence_term };
-        let rows = self.store.rows(Writes::default(), &applied, Some(&meta.last_membership));
+        let rows = self.store.record_rows(&applied, &meta.last_membership);
         self.write(rows, true).await?;
         self.store.switch_to(new);
         (self.applied, self.membership) = (applied, meta.last_membership.clone());
@@ -214,11 +221,10 @@ impl RaftSnapshotBuilder<TypeConfig> for Builder {
 
 /// A snapshot of this moment: what is applied is in it. Its index is read in the same moment as its data.
 async fn take(
-    store: &StateStore,
+    store: &Arc<StateStore>,
     writer: &Writer,
 ) -> Result<SnapshotOf<TypeConfig, ShardSnapshot>, io::Error> {
-    // A write of nothing, behind those of what is applied.
-    writer.write(Change::Rows { rows: Vec::new(), flush: false }).await?;
+    writer.write(Change::Behind(store.clone())).await?;
     let (pinned, applied, membership) = store.view()?;
     let meta = StateMachine::meta(&applied, membership);
     let snapshot = ShardSnapshot::own(store.group, &applied, pinned);

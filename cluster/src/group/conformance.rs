@@ -21,12 +21,12 @@ use crate::raft::{Commands, Entry, TypeConfig, log_id};
 use crate::storage::Reader;
 use crate::storage::database::Database;
 use crate::storage::health::Health;
-use crate::storage::keys::GroupId;
+use crate::storage::keys::{self, Column, GroupId};
 use crate::storage::log::{CacheBounds, GroupLog, LogDisk, RocksLog};
 use crate::storage::snapshot::ShardSnapshot;
 use crate::storage::state::StateStore;
 use crate::storage::witness::Witness;
-use crate::storage::writer::{Change, Writer};
+use crate::storage::writer::{Change, Row, Writer};
 
 /// Stores each command under itself, and forgets what it knew when told to.
 struct Echo {
@@ -138,8 +138,8 @@ async fn apply(replica: &mut Replica, term: u64, from: u64, to: u64, mut sequenc
     });
     let entries: Vec<_> = entries.collect();
     replica.machine.apply(stream::iter(entries)).await.expect("they are applied");
-    // A write behind all others: what was applied is in RocksDB.
-    replica.writer.write(Change::Rows { rows: Vec::new(), flush: false }).await.expect("the disk works");
+    // Now, so that what was applied is in RocksDB.
+    replica.writer.write(Change::Behind(replica.store.clone())).await.expect("the disk works");
 }
 
 fn keys(replica: &Replica, space: Space) -> Vec<String> {
@@ -157,11 +157,11 @@ async fn a_snapshot_replaces_the_state_of_another_replica() {
     let (mut from, mut to) = (small(&ends), small(&ends));
     apply(&mut from, 1, 1, 3_000, 1).await;
     apply(&mut to, 1, 1, 2, 1).await;
-    to.writer
-        .write(Change::Rows { rows: to.store.rows(stale(), &applied_of(&to), None), flush: false })
-        .await
-        .expect("it is written");
+    to.store.behind.add(stale(), &applied_of(&to), None);
+    to.writer.write(Change::Behind(to.store.clone())).await.expect("it is written");
     assert_eq!(keys(&to, Space::State).len(), 3);
+    // And again, but not written yet: it must not come after the snapshot.
+    to.store.behind.add(stale(), &applied_of(&to), None);
 
     let snapshot = from.machine.get_current_snapshot().await.expect("it can be read").expect("there is one");
     assert_eq!(snapshot.meta.last_log_id, Some(log_id(1, 3_000)));
@@ -203,8 +203,13 @@ async fn an_install_that_breaks_off_leaves_the_old_state_and_is_cleaned_up() {
     drop(sender);
     to.machine.install_snapshot(&snapshot.meta, broken).await.expect_err("the end is missing");
     assert_eq!(keys(&to, Space::State), ["k1", "k2"]);
+    to.writer.write(Change::Rows { rows: Vec::new(), flush: false }).await.expect("the disk works");
     let again = StateStore::new(GROUP, to.database.clone());
     again.recover().expect("it can be read");
+    assert!(again.leftover_rows().expect("it can be read").is_empty(), "what came is removed at once");
+    // A crash in the middle leaves it where it is.
+    let leftover = Row::Put(Column::State, keys::data(GROUP, 7, b"k9"), Vec::new());
+    to.writer.write(Change::Rows { rows: vec![leftover], flush: false }).await.expect("the disk works");
     let leftovers = again.leftover_rows().expect("it can be read");
     assert!(!leftovers.is_empty());
     to.writer.write(Change::Rows { rows: leftovers, flush: false }).await.expect("the disk works");
