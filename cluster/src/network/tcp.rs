@@ -217,13 +217,12 @@ impl Shared {
         &self,
         node: NodeId,
         purpose: Purpose,
-        ask: Ask,
-        body: &[u8],
+        request: Bytes,
         within: Duration,
     ) -> impl Future<Output = Result<Bytes, AskError>> + Send + use<> {
         self.metrics.requests.add(1);
         let connection = self.peer(node).and_then(|peer| peer.connection(purpose));
-        let asked = connection.map(|connection| connection.request(ask.encode(body), within));
+        let asked = connection.map(|connection| connection.request(request, within));
         let metrics = self.metrics.clone();
         async move {
             let answered = match asked {
@@ -296,7 +295,7 @@ impl Network for TcpNetwork {
         request: Bytes,
         timeout: Duration,
     ) -> BoxFuture<'static, Result<Bytes, AskError>> {
-        self.shared.ask(node, Purpose::Calls, Ask::Answer(desk), &request, timeout).boxed()
+        self.shared.ask(node, Purpose::Calls, Ask::Answer(desk).encode(&request), timeout).boxed()
     }
 
     fn stream(&self, node: NodeId, request: Bytes) -> BoxStream<'static, Bytes> {
