@@ -15,7 +15,7 @@ use tracing_subscriber::{fmt, registry};
 
 use crate::config::{Log, LogFormat};
 
-pub use metrics::{Instruments, Metrics, Totals, Transport};
+pub use metrics::{Instruments, LabelledRow, Metrics, Totals, Transport};
 
 /// Why there is no log.
 #[derive(Debug, thiserror::Error)]

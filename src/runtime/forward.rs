@@ -218,20 +218,34 @@ impl Runtime {
         }
     }
 
-    /// Whom to ask about a shard that this node does not lead: the leader known here, or as others said, or as the
-    /// map wishes; and if none of these will answer, each replica in turn.
+    /// Whom to ask about a shard that this node does not lead: the leader known here, or as others said, and if that
+    /// one does not answer, each replica in turn.
     pub(super) fn leader_of(&self, shard: &Shard, tries: u32) -> Option<NodeId> {
-        let own = self.inner().cluster.node_id();
+        let cluster = &self.inner().cluster;
         let known = shard.lead().err().and_then(|refused| refused.leader);
-        let (replicas, preferred) = self.inner().cluster.placement(shard.id());
-        let likely = known.or_else(|| self.inner().hints.get(shard.id()));
-        let mut asked: Vec<NodeId> = likely.into_iter().chain(preferred).chain(replicas).collect();
-        asked.retain(|node| *node != own);
-        if likely.is_some() && tries < 2 {
-            return asked.first().copied();
-        }
-        let turn = usize::try_from(tries).unwrap_or(usize::MAX).checked_rem(asked.len())?;
-        asked.get(turn).copied()
+        let likely =
+            known.or_else(|| self.inner().hints.get(shard.id())).filter(|node| *node != cluster.node_id());
+        let (replicas, preferred) = cluster.placement(shard.id());
+        let mut others: Vec<NodeId> = preferred.into_iter().collect();
+        others.extend(replicas.into_iter().filter(|node| Some(*node) != preferred));
+        others.retain(|node| *node != cluster.node_id() && Some(*node) != likely);
+        whom(likely, likely.is_some_and(|node| cluster.reaches(node)), &others, tries)
+    }
+}
+
+/// Whom to ask at a try. The likely leader comes first, and again at most of the tries after that: once an election is
+/// over, it is the new one, whichever try that falls on. The others are asked in between, in case that they know
+/// better, and instead of it while it is not reached.
+fn whom(likely: Option<NodeId>, is_reached: bool, others: &[NodeId], tries: u32) -> Option<NodeId> {
+    let is_others_turn = if is_reached { tries % 3 == 2 } else { tries > 0 };
+    let turn = match (likely, is_reached) {
+        (None, _) => tries,
+        (Some(_), true) => tries / 3,
+        (Some(_), false) => tries.saturating_sub(1),
+    };
+    match likely {
+        Some(likely) if !is_others_turn || others.is_empty() => Some(likely),
+        _ => others.get(usize::try_from(turn).unwrap_or(0).checked_rem(others.len())?).copied(),
     }
 }
 
@@ -262,7 +276,9 @@ pub(super) enum Message {
 
 #[cfg(test)]
 mod tests {
-    use super::{Attempt, Next, Repeat, next};
+    use stead_cluster::NodeId;
+
+    use super::{Attempt, Next, Repeat, next, whom};
     use crate::error::{Code, Error};
 
     /// `again`, or the code that is given.
@@ -303,5 +319,20 @@ mod tests {
             let shown = format!("{attempt:?} {repeat:?} {may_have} {is_late}");
             assert_eq!(outcome(attempt, repeat, may_have, is_late), expected, "{shown}");
         }
+    }
+
+    #[test]
+    fn the_likely_leader_is_asked_most_and_the_others_in_turn() {
+        let asked = |likely: Option<u64>, is_reached, others: &[u64]| {
+            let others: Vec<NodeId> = others.iter().copied().map(NodeId).collect();
+            let asked = (0..7).map(|tries| whom(likely.map(NodeId), is_reached, &others, tries));
+            asked.map(|node| node.map_or(0, |node| node.0)).collect::<Vec<_>>()
+        };
+        assert_eq!(asked(Some(1), true, &[2, 3]), [1, 1, 2, 1, 1, 3, 1]);
+        // Its link is broken: the others know its successor first.
+        assert_eq!(asked(Some(1), false, &[2, 3]), [1, 2, 3, 2, 3, 2, 3]);
+        assert_eq!(asked(Some(1), false, &[]), [1; 7]);
+        assert_eq!(asked(None, false, &[2, 3]), [2, 3, 2, 3, 2, 3, 2]);
+        assert_eq!(asked(None, false, &[]), [0; 7]);
     }
 }
