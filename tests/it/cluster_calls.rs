@@ -28,7 +28,10 @@ async fn every_action_is_the_same_through_another_node() {
     let base = "/v1/objects/object/far";
     let keys = json!({"a": null, "b": i64::MIN, "c": u64::MAX, "d": "€", "e": [1.5, {}]});
     assert_eq!(gateway.put(base, &keys).await.expect(201).version(), 1);
-    assert_eq!(gateway.put(&format!("{base}/state/b%20c"), &json!({"value": 7})).await.expect(200).version(), 2);
+    assert_eq!(
+        gateway.put(&format!("{base}/state/b%20c"), &json!({"value": 7})).await.expect(200).version(),
+        2
+    );
     same(gateway, leader, base).await;
     // A value that is null is there; one that is not there is not.
     let null = same(gateway, leader, &format!("{base}/state/a")).await;
