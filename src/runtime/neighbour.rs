@@ -74,15 +74,13 @@ impl Runtime {
         let span = tracing::info_span!("forwarded", request = %caller.request_id, gateway = %from);
         let answered =
             self.try_here(&caller, &address, class, Task::Request(request), intent).instrument(span).await;
-        match answered {
-            Some(answered) => CallReply::of(&answered),
-            None => {
-                let refused = self.shard_of(&address).lead().err();
-                let own = self.inner().cluster.node_id();
-                let leader = refused.and_then(|refused| refused.leader).filter(|leader| *leader != own);
-                CallReply::NotLeading { leader: leader.map(|leader| leader.0) }
-            }
+        if let Some(answered) = answered {
+            return CallReply::of(&answered);
         }
+        let refused = self.shard_of(&address).lead().err();
+        let own = self.inner().cluster.node_id();
+        let leader = refused.and_then(|refused| refused.leader).filter(|leader| *leader != own);
+        CallReply::NotLeading { leader: leader.map(|leader| leader.0) }
     }
 
     async fn answer_list(&self, list: ListForm) -> Result<ListReply, Error> {
