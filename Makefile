@@ -9,11 +9,14 @@ export PATH := $(HOME)/.cargo/bin:$(PATH)
 export CARGO_TARGET_DIR ?= $(HOME)/.cache/stead-target
 STEAD := $(CARGO_TARGET_DIR)/release/stead
 PORT ?= 8080
+SEEDS ?= 500
+# A build of its own: its clocks stand still, and the protocol in it can be broken on purpose.
+SIMULATION := cargo test --release -p stead-cluster --features simulation --test simulation
 
-.PHONY: help run build test fix bench deps
+.PHONY: help run build test simulate fix bench deps
 
 help: ## What there is
-	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-7s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 run: build ## Start one node on 127.0.0.1:8080 with its data in ./data, and show a first counter
 	@PORT=$(PORT) deploy/first-node '$(STEAD)'
@@ -24,6 +27,7 @@ build: deps ## Build the program
 test: deps ## Check everything: format, lints, documentation, unit and integration tests
 	cargo fmt --all --check
 	cargo clippy --release --workspace --all-targets -- -D warnings
+	cargo clippy --release -p stead-cluster --features simulation --test simulation -- -D warnings
 	RUSTDOCFLAGS='-D warnings' cargo doc --release --workspace --no-deps --quiet
 	cargo test --release --workspace --doc
 	@for check in tests/*.sh; do if [ -x "$$check" ]; then echo "$$check"; "$$check"; fi; done
@@ -32,6 +36,10 @@ test: deps ## Check everything: format, lints, documentation, unit and integrati
 	else \
 	  set -x; cargo test --release --workspace --no-fail-fast --bins --lib --tests --examples; \
 	fi
+	$(SIMULATION)
+
+simulate: deps ## Run the simulation of a cluster with SEEDS seeds in each of its tests (make simulate SEEDS=1000)
+	STEAD_SEEDS=$(SEEDS) $(SIMULATION)
 
 fix: deps ## Format, and mend what clippy can mend
 	cargo clippy --release --workspace --all-targets --fix --allow-dirty --allow-staged

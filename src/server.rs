@@ -4,6 +4,8 @@
 //! [`Server::run_until`] serves; what follows drains, from the outside in: no new requests, sockets
 //! closed with a reason, turns finished, logs closed.
 
+mod shown;
+
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::path::Path;
@@ -11,8 +13,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use stead_cluster::network::tcp::secret::{self, JoinSecret, SecretError};
-use stead_cluster::network::tcp::{TcpNetwork, TcpOptions};
-use stead_cluster::{Cluster, ClusterMetrics, OpenError};
+use stead_cluster::network::tcp::{LinkMetrics, TcpNetwork, TcpOptions};
+use stead_cluster::{Cluster, OpenError};
 use tokio::net::TcpListener;
 
 use crate::api;
@@ -80,13 +82,13 @@ pub async fn start(config: Config, classes: Classes) -> Result<Server, Error> {
     let clock = Arc::new(Clock::default());
     let metrics = Metrics::new();
 
-    let cluster = open_cluster(&config, address, clock.clone()).await?;
+    let (cluster, links) = open_cluster(&config, address, clock.clone()).await?;
     let runtime_options = runtime_options(&config)?;
     let runtime =
         Runtime::start(cluster.clone(), classes, runtime_options, clock.clone(), metrics.clone()).await?;
     let deadline = Duration::from_millis(config.timing.request_deadline_ms);
     let hub = Hub::new(runtime.clone(), config.limits.sockets, deadline, metrics.clone());
-    show(&metrics, &cluster);
+    shown::show(&metrics, &cluster, &links);
     let drain = Duration::from_millis(config.timing.drain_ms);
     let api = api::ApiState::new(&config, runtime.clone(), hub.clone(), clock, metrics);
     tracing::info!(%address, cluster = %cluster.id(), node = %cluster.node_id(), "the node is open");
@@ -124,7 +126,11 @@ impl Server {
     }
 }
 
-async fn open_cluster(config: &Config, address: SocketAddr, clock: Arc<Clock>) -> Result<Cluster, Error> {
+async fn open_cluster(
+    config: &Config,
+    address: SocketAddr,
+    clock: Arc<Clock>,
+) -> Result<(Cluster, Arc<LinkMetrics>), Error> {
     let ms = Duration::from_millis;
     let advertised = |listener: SocketAddr| match &config.advertise {
         Some(host) => format!("{host}:{}", listener.port()),
@@ -132,7 +138,7 @@ async fn open_cluster(config: &Config, address: SocketAddr, clock: Arc<Clock>) -
     };
     let in_peer_listen = |source| Error::Listen { address: config.peer_listen, flag: "peer-listen", source };
     let version = env!("CARGO_PKG_VERSION").to_owned();
-    let tcp = TcpOptions { listen: config.peer_listen, secret: join_secret(config)?, version };
+    let tcp = TcpOptions { listen: config.peer_listen, secret: join_secret(config)?, version, tls: None };
     let network = TcpNetwork::bind(tcp).await.map_err(in_peer_listen)?;
     let options = stead_cluster::Options {
         data_dir: config.data.clone(),
@@ -154,7 +160,8 @@ async fn open_cluster(config: &Config, address: SocketAddr, clock: Arc<Clock>) -
         ..stead_cluster::Options::default()
     };
     let machine = |_shard| -> Box<dyn stead_cluster::Machine> { Box::new(ObjectMachine::new()) };
-    Ok(Cluster::open(options, network, clock, machine).await?)
+    let links = network.metrics();
+    Ok((Cluster::open(options, network, clock, machine).await?, links))
 }
 
 /// The file in a data directory that keeps the join secret made there.
@@ -190,37 +197,4 @@ fn runtime_options(config: &Config) -> Result<runtime::Options, Error> {
         disk_free_min_bytes: config.storage.disk_free_min_bytes,
         request_deadline: Duration::from_millis(config.timing.request_deadline_ms),
     })
-}
-
-/// Shows among the server's metrics what the logs count for themselves.
-fn show(metrics: &Metrics, cluster: &Cluster) {
-    type Counted = fn(&ClusterMetrics) -> u64;
-    let counters: [(&'static str, &'static str, Counted); 12] = [
-        ("log_fsyncs", "Batches written with a flush to disk", |log| log.fsyncs.get()),
-        ("log_batches", "Batches written, flushed or not", |log| log.batches.get()),
-        ("log_written_bytes", "Bytes of all batches", |log| log.bytes_written.get()),
-        ("log_entries_proposed", "Entries handed to Raft", |log| log.entries_proposed.get()),
-        ("log_commands_proposed", "Commits in those entries", |log| log.commands_proposed.get()),
-        ("log_entries_applied", "Entries applied", |log| log.entries_applied.get()),
-        ("log_commands_applied", "Commits applied", |log| log.commands_applied.get()),
-        ("log_commands_refused", "Commits refused before they reached a log", |log| {
-            log.commands_refused.get()
-        }),
-        ("log_commands_unknown", "Commits whose outcome is unknown", |log| log.commands_unknown.get()),
-        ("log_elections", "Elections this node began", |log| log.elections.get()),
-        ("log_purges", "Times a shard's log was purged", |log| log.log_purges.get()),
-        ("log_fsync_microseconds", "Time spent in batches with a flush", |log| log.fsync_time.sum_us()),
-    ];
-    for (name, help, read) in counters {
-        let cluster = cluster.clone();
-        metrics.show_counter(name, help, move || read(cluster.metrics()));
-    }
-    let gauges: [(&'static str, &'static str, Counted); 2] = [
-        ("log_writer_queue", "Writes that wait for the writer thread", |log| log.writer_queue.get()),
-        ("log_commands_waiting", "Commits that wait for their entry", |log| log.commands_waiting.get()),
-    ];
-    for (name, help, read) in gauges {
-        let cluster = cluster.clone();
-        metrics.show_gauge(name, help, move || i64::try_from(read(cluster.metrics())).unwrap_or(i64::MAX));
-    }
 }

@@ -15,7 +15,7 @@ use tracing_subscriber::{fmt, registry};
 
 use crate::config::{Log, LogFormat};
 
-pub use metrics::{Instruments, Metrics, RetryReason, Totals, Transport};
+pub use metrics::{Instruments, LabelledRow, Metrics, RetryReason, Totals, Transport};
 
 /// Why there is no log.
 #[derive(Debug, thiserror::Error)]

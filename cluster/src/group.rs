@@ -16,6 +16,7 @@
 pub(crate) mod apply;
 #[cfg(test)]
 mod conformance;
+pub(crate) mod lease;
 mod proposer;
 pub(crate) mod standing;
 mod transfer;
@@ -28,16 +29,18 @@ use std::time::Duration;
 use bytes::Bytes;
 use openraft::async_runtime::WatchReceiver;
 use openraft::errors::Fatal;
-use openraft::metrics::{RaftDataMetrics, RaftServerMetrics};
+use openraft::metrics::RaftServerMetrics;
 use openraft::type_config::alias::WatchReceiverOf;
-use openraft::{Instant, RaftMetrics, ServerState};
+use openraft::{RaftMetrics, ServerState};
 use tokio::sync::watch;
 
 use crate::group::apply::StateMachine;
+use crate::group::lease::Lease;
 pub(crate) use crate::group::proposer::{Pack, Proposer, ProposerBounds};
 use crate::group::standing::Standing;
 use crate::layout::{LogIndex, NodeId, ShardId, Term};
 use crate::raft::{StoredMembership, TypeConfig, Vote};
+use crate::sabotage::{self, Sabotage};
 use crate::status::{ReplicaStatus, ShardStatus};
 use crate::storage::Reader;
 use crate::storage::health::Health;
@@ -130,7 +133,7 @@ pub(crate) struct Running {
     pub(crate) raft: Raft,
     pub(crate) metrics: WatchReceiverOf<TypeConfig, RaftMetrics<TypeConfig>>,
     pub(crate) server: WatchReceiverOf<TypeConfig, RaftServerMetrics<TypeConfig>>,
-    pub(crate) data: WatchReceiverOf<TypeConfig, RaftDataMetrics<TypeConfig>>,
+    pub(crate) lease: Arc<Lease>,
     pub(crate) log: GroupLog,
 }
 
@@ -242,7 +245,7 @@ impl Group {
         let Some(running) = &self.raft else { return Err(NotLeading { leader: None, stopped: None }) };
         let server = running.server.borrow_watched();
         match self.leading_term(&server.vote) {
-            Some(term) if self.lease_runs(running, &server.membership_config) => Ok(term),
+            Some(term) if self.lease_runs(running, term, &server.membership_config) => Ok(term),
             _ => Err(NotLeading { leader: server.current_leader, stopped: None }),
         }
     }
@@ -251,17 +254,16 @@ impl Group {
     pub(crate) fn leading_term(&self, vote: &Vote) -> Option<Term> {
         let term = vote.leader_id.term;
         let leads = vote.committed && vote.leader_id.voted_for == self.node;
-        let is_barrier_passed = self.standing.applied_term() == term;
+        let is_barrier_passed =
+            self.standing.applied_term() == term || sabotage::is_on(Sabotage::IgnoreBarrier);
         let is_fenced = self.proposer.fenced_term() >= term;
         (leads && is_barrier_passed && !is_fenced).then_some(term)
     }
 
-    fn lease_runs(&self, running: &Running, membership: &StoredMembership) -> bool {
-        if self.is_only_voter(membership) {
-            return true;
-        }
-        let acked = running.data.borrow_watched().last_quorum_acked;
-        acked.is_some_and(|acked| acked.into_inner().elapsed() < self.lease)
+    fn lease_runs(&self, running: &Running, term: Term, membership: &StoredMembership) -> bool {
+        self.is_only_voter(membership)
+            || sabotage::is_on(Sabotage::IgnoreLease)
+            || running.lease.runs(self.node, term, membership.membership(), self.lease)
     }
 
     /// Whether nobody can lead without this node's vote, nor vote but this node.

@@ -31,7 +31,7 @@ use crate::layout::{NodeId, ShardId, ShardLayout};
 use crate::machine::Machine;
 use crate::map::{ClusterId, ClusterMap};
 use crate::metrics::ClusterMetrics;
-use crate::network::{AskError, Desk, Network};
+use crate::network::{AskError, Desk, Network, PeerStates};
 use crate::options::Options;
 use crate::status::{ClusterStatus, NodeReport, Problem};
 use crate::storage::codec::Identity;
@@ -246,6 +246,12 @@ impl Cluster {
             || self.0.network.peers().borrow().get(&node).is_some_and(|peer| peer.connected)
     }
 
+    /// What is known of the processes of the other nodes.
+    #[must_use]
+    pub fn peers(&self) -> PeerStates {
+        self.0.network.peers().borrow().clone()
+    }
+
     /// What all nodes that answer within so long know of the cluster.
     pub async fn survey(&self, within: Duration) -> ClusterStatus {
         survey::survey(&self.0, within).await
@@ -272,7 +278,6 @@ impl Cluster {
         let inner = &self.0;
         inner.stop.cancel();
         inner.tasks.close();
-        inner.network.stop().await;
         for shard in inner.shards.iter().chain([&inner.meta]) {
             shard.group().proposer.close("the node is shutting down");
         }
@@ -283,6 +288,8 @@ impl Cluster {
                 tracing::warn!(%error, "a raft did not end cleanly");
             }
         }
+        // Last, for a port that refuses tells the others that nothing is answered here any more.
+        inner.network.stop().await;
         inner.tasks.wait().await;
         inner.writer.end().await;
         let writer_end = inner.writer_end.lock().take();

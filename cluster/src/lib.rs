@@ -12,6 +12,7 @@
 //! - `map`: the state machine of the meta group, the cluster's map of nodes and replicas.
 //! - [`Network`]: how a group reaches its peers; [`NoPeers`] is the network of a node alone.
 //! - `raft`: the types openraft is used with.
+//! - `sabotage`: nothing, but for the simulation.
 //! - `storage`: one `RocksDB` with one writer thread; the log, the votes, the applied state, snapshots.
 //!
 //! Invariants, each held in one place:
@@ -36,6 +37,10 @@ mod options;
 mod placement;
 mod raft;
 mod reconcile;
+#[cfg(not(feature = "simulation"))]
+mod sabotage;
+#[cfg(feature = "simulation")]
+pub mod sabotage;
 mod status;
 mod storage;
 

@@ -14,6 +14,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::group::Pack;
 use crate::layout::NodeId;
+use crate::sabotage::{self, Sabotage};
 
 /// openraft's type parameters.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -182,6 +183,14 @@ impl EntryResponder<WriteResult> {
 }
 
 impl<T: Send + 'static> Responder<TypeConfig, T> for EntryResponder<T> {
+    fn on_commit(&mut self, log_id: LogId) {
+        if sabotage::is_on(Sabotage::AnswerAtCommit)
+            && let Some(pack) = self.pack.take()
+        {
+            pack.answer_early(log_id.index);
+        }
+    }
+
     // Not `on_commit`: apply may still leave an entry out, and a reply must not leave before it can be read.
     fn on_complete(mut self, result: T) {
         if let Some(pack) = self.pack.take() {

@@ -4,7 +4,8 @@
 //! - `writer`: the one thread that writes, and flushes for all groups at once. `health`: once it failed, it
 //!   stays failed. `progress`: how far it has come.
 //! - `log`: a group's log as openraft uses it, behind the small trait `LogDisk`.
-//! - `state`, `reader`: a replica's applied data. `snapshot`: its copy for another replica.
+//! - `state`, `reader`: a replica's applied data. `snapshot`: its copy for another replica; `staging`: one
+//!   that has arrived.
 //! - `witness`: a second record of how far the log was on disk, which notices what recovery drops;
 //!   `evidence` keeps it.
 
@@ -17,6 +18,7 @@ pub(crate) mod log;
 pub(crate) mod progress;
 mod reader;
 pub(crate) mod snapshot;
+pub(crate) mod staging;
 pub(crate) mod state;
 pub(crate) mod witness;
 pub(crate) mod writer;

@@ -28,6 +28,9 @@ pub(super) struct Doctor {
     /// Look at this data directory instead of a server
     #[arg(long, value_name = "DIR")]
     offline: Option<PathBuf>,
+    /// Ask only whether the process answers (/livez), for the health check of a container
+    #[arg(long, conflicts_with = "offline")]
+    alive: bool,
 }
 
 /// What one check found.
@@ -69,6 +72,10 @@ impl Finding {
 
 impl Doctor {
     pub(super) async fn run(self, server: &str, timeout: Duration, output: &Output) -> Result<(), Failure> {
+        if self.alive {
+            let answer = Client::new(server, timeout)?.get("/livez").await?;
+            return output.show(&answer, |_| "alive".to_owned());
+        }
         let findings = match &self.offline {
             Some(directory) => offline::examine(directory)?,
             None => online::examine(&Client::new(server, timeout)?).await?,

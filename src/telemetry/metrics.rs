@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, EncodeLabelValue, EncodeMetric};
+use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::{ConstCounter, Counter};
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
@@ -315,6 +316,16 @@ impl Metrics {
         self.show(name, help, Reading::Counter(Box::new(read)));
     }
 
+    /// Shows as `stead_NAME`, with labels, values that someone else keeps and that may rise and fall.
+    pub fn show_rows(
+        &self,
+        name: &'static str,
+        help: &'static str,
+        read: impl Fn() -> Vec<LabelledRow> + Send + Sync + 'static,
+    ) {
+        self.show(name, help, Reading::Rows(Box::new(read)));
+    }
+
     fn show(&self, name: &'static str, help: &'static str, reading: Reading) {
         let mut registry = self.shared.registry.lock().unwrap_or_else(PoisonError::into_inner);
         registry.register_collector(Box::new(Shown { name, help, reading }));
@@ -361,7 +372,11 @@ struct Shown {
     reading: Reading,
 }
 
+/// A value, and the labels it stands under.
+pub type LabelledRow = (Vec<(&'static str, String)>, i64);
+
 enum Reading {
+    Rows(Box<dyn Fn() -> Vec<LabelledRow> + Send + Sync>),
     Gauge(Box<dyn Fn() -> i64 + Send + Sync>),
     Counter(Box<dyn Fn() -> u64 + Send + Sync>),
 }
@@ -375,6 +390,14 @@ impl fmt::Debug for Shown {
 impl Collector for Shown {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
         match &self.reading {
+            Reading::Rows(read) => {
+                let mut family = encoder.encode_descriptor(self.name, self.help, None, MetricType::Gauge)?;
+                for (labels, value) in read() {
+                    let metric = family.encode_family(&labels)?;
+                    ConstGauge::new(value).encode(metric)?;
+                }
+                Ok(())
+            }
             Reading::Gauge(read) => {
                 let value = ConstGauge::new(read());
                 let metric = encoder.encode_descriptor(self.name, self.help, None, value.metric_type())?;
@@ -408,6 +431,7 @@ mod tests {
         metrics.forwarded_duration.observe(0.003);
         metrics.show_gauge("shards_led", "Shards led here", || 12);
         metrics.show_counter("log_syncs", "Flushes of the log", || 7);
+        metrics.show_rows("shard_term", "Terms", || vec![(vec![("shard", "3".to_owned())], 9)]);
         let text = metrics.encode();
         for line in [
             "stead_http_requests_total{route=\"/v1/objects/{class}\",method=\"GET\",status=\"200\"} 2",
@@ -420,6 +444,7 @@ mod tests {
             "stead_calls_retried_total{reason=\"not_begun\"} 1",
             "stead_forwarded_call_duration_seconds_count 1",
             "stead_shards_led 12",
+            "stead_shard_term{shard=\"3\"} 9",
             "stead_log_syncs_total 7",
             "# EOF",
         ] {

@@ -19,9 +19,11 @@ use crate::group::standing::Standing;
 use crate::machine::{ApplyError, Machine, Writes};
 use crate::metrics::ClusterMetrics;
 use crate::raft::{Commands, Effect, Entry, LogId, StoredMembership, TypeConfig, term_of};
+use crate::sabotage::{self, Sabotage};
 use crate::storage::Reader;
 use crate::storage::codec::Applied;
-use crate::storage::snapshot::{self, ShardSnapshot};
+use crate::storage::snapshot::ShardSnapshot;
+use crate::storage::staging::Staged;
 use crate::storage::state::StateStore;
 use crate::storage::writer::{Change, Confirm, Row, Writer};
 
@@ -94,12 +96,15 @@ impl StateMachine {
         }
         let term = term_of(&log_id);
         let before = if self.applied.sequence_term == term { self.applied.sequence } else { 0 };
-        if commands.sequence() != before + 1 {
+        if commands.sequence() != before + 1 && !sabotage::is_on(Sabotage::IgnoreFence) {
             tracing::warn!(%log_id, sequence = commands.sequence(), before, "an entry is left out: the one before it is missing");
             return Ok(Effect::Void);
         }
         for command in commands.iter() {
             self.machine.get_mut().apply(log_id.index, command, &self.reader, writes)?;
+            if sabotage::is_on(Sabotage::ApplyTwice) {
+                self.machine.get_mut().apply(log_id.index, command, &self.reader, writes)?;
+            }
             self.metrics.commands_applied.add(1);
         }
         (self.applied.sequence_term, self.applied.sequence) = (term, commands.sequence());
@@ -163,19 +168,14 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
     async fn install_snapshot(
         &mut self,
         meta: &SnapshotMetaOf<TypeConfig>,
-        mut snapshot: ShardSnapshot,
+        snapshot: ShardSnapshot,
     ) -> Result<(), io::Error> {
+        let staged = match snapshot.into_staged() {
+            Ok(staged) => staged,
+            Err(snapshot) => Staged::receive(self.store.clone(), self.writer.clone(), snapshot).await?,
+        };
         let old = self.store.incarnation();
-        let new = old + 1;
-        self.write(self.store.rows_without(new), false).await?;
-        let mut sequence = (0, 0);
-        while let Some(chunk) = snapshot.next().await? {
-            let chunk = snapshot::parse(&chunk, self.store.group, new);
-            let chunk = chunk.ok_or_else(|| io::Error::other("a chunk of a snapshot is damaged"))?;
-            sequence = chunk.sequence.unwrap_or(sequence);
-            self.write(chunk.rows, false).await?;
-        }
-        let (sequence_term, sequence) = sequence;
+        let (new, (sequence_term, sequence)) = staged.keep();
         let applied = Applied { incarnation: new, log_id: meta.last_log_id, sequence, sequence_term };
         let rows = self.store.rows(Writes::default(), &applied, Some(&meta.last_membership));
         self.write(rows, true).await?;

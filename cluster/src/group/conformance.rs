@@ -21,12 +21,12 @@ use crate::raft::{Commands, Entry, TypeConfig, log_id};
 use crate::storage::Reader;
 use crate::storage::database::Database;
 use crate::storage::health::Health;
-use crate::storage::keys::GroupId;
+use crate::storage::keys::{self, Column, GroupId};
 use crate::storage::log::{CacheBounds, GroupLog, LogDisk, RocksLog};
 use crate::storage::snapshot::ShardSnapshot;
 use crate::storage::state::StateStore;
 use crate::storage::witness::Witness;
-use crate::storage::writer::{Change, Writer};
+use crate::storage::writer::{Change, Row, Writer};
 
 /// Stores each command under itself, and forgets what it knew when told to.
 struct Echo {
@@ -203,8 +203,13 @@ async fn an_install_that_breaks_off_leaves_the_old_state_and_is_cleaned_up() {
     drop(sender);
     to.machine.install_snapshot(&snapshot.meta, broken).await.expect_err("the end is missing");
     assert_eq!(keys(&to, Space::State), ["k1", "k2"]);
+    to.writer.write(Change::Rows { rows: Vec::new(), flush: false }).await.expect("the disk works");
     let again = StateStore::new(GROUP, to.database.clone());
     again.recover().expect("it can be read");
+    assert!(again.leftover_rows().expect("it can be read").is_empty(), "what came is removed at once");
+    // A crash in the middle leaves it where it is.
+    let leftover = Row::Put(Column::State, keys::data(GROUP, 7, b"k9"), Vec::new());
+    to.writer.write(Change::Rows { rows: vec![leftover], flush: false }).await.expect("the disk works");
     let leftovers = again.leftover_rows().expect("it can be read");
     assert!(!leftovers.is_empty());
     to.writer.write(Change::Rows { rows: leftovers, flush: false }).await.expect("the disk works");

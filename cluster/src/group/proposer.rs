@@ -25,6 +25,7 @@ use crate::metrics::ClusterMetrics;
 use crate::raft::{
     COMMAND_HEADER_BYTES, Commands, CommittedLeaderId, Effect, EntryResponder, TypeConfig, WriteResult,
 };
+use crate::sabotage::{self, Sabotage};
 
 /// The bounds of a proposer.
 #[derive(Debug, Clone, Copy)]
@@ -89,9 +90,10 @@ impl Proposer {
         assert!(self.raft.set(raft).is_ok(), "a proposer is attached once");
     }
 
-    /// The newest term that is not to be proposed in any more.
+    /// The newest term that is not to be proposed in any more; once it is closed, all of them.
     pub(crate) fn fenced_term(&self) -> Term {
-        self.queue.lock().fenced
+        let queue = self.queue.lock();
+        if queue.closed.is_some() { Term::MAX } else { queue.fenced }
     }
 
     /// Queues a command, or refuses it at once.
@@ -259,6 +261,9 @@ impl Finish for Proposer {
 impl Queue {
     /// Takes nothing of this term any more, and gives back what waits of it.
     fn fence(&mut self, term: Term) -> VecDeque<Proposal> {
+        if sabotage::is_on(Sabotage::IgnoreFence) {
+            return VecDeque::new();
+        }
         self.fenced = self.fenced.max(term);
         let (refused, waiting): (VecDeque<_>, VecDeque<_>) =
             std::mem::take(&mut self.waiting).into_iter().partition(|proposal| proposal.term <= self.fenced);
@@ -304,6 +309,11 @@ impl Pack {
             }
         };
         self.finish(outcome);
+    }
+
+    /// Answers as if it had been applied, which it has not.
+    pub(crate) fn answer_early(self, index: LogIndex) {
+        self.finish(Outcome::Applied(index));
     }
 
     /// Raft ended without an answer.

@@ -15,8 +15,10 @@ use crate::layout::NodeId;
 use crate::map::{MapCommand, NodeState};
 use crate::network::{
     AppendRequest, AppendResponse, Desk, GroupId, Inbound, JoinError, JoinRequest, Joined, Member, NotTaken,
-    Snapshot, SnapshotResponse, TransferRequest, TransferResponse, Vote, VoteRequest, VoteResponse,
+    ShardSnapshot, Snapshot, SnapshotResponse, TransferRequest, TransferResponse, Vote, VoteRequest,
+    VoteResponse,
 };
+use crate::storage::staging::Staged;
 
 /// The node as its peers see it. It keeps the node no longer than others do.
 pub(super) struct Reception {
@@ -158,7 +160,22 @@ impl Inbound for Reception {
         vote: Vote,
         snapshot: Snapshot,
     ) -> BoxFuture<'static, Result<SnapshotResponse, NotTaken>> {
-        self.hand(group, |raft| async move { raft.install_full_snapshot(vote, snapshot).await })
+        let node = self.node();
+        async move {
+            let node = node?;
+            let raft = raft_of(&node, group)?;
+            let store = group_of(&node, group).map(|group| group.store.clone());
+            let store = store.ok_or_else(|| NotTaken(format!("there is no shard {group} here")))?;
+            let writer = node.writer.clone();
+            drop(node);
+            // First the whole of it; a peer that breaks off must not trouble the replica.
+            let Snapshot { meta, snapshot } = snapshot;
+            let staged = Staged::receive(store, writer, snapshot).await;
+            let snapshot = ShardSnapshot::staged(staged.map_err(|error| NotTaken(error.to_string()))?);
+            let installed = raft.install_full_snapshot(vote, Snapshot { meta, snapshot }).await;
+            installed.map_err(|fatal| NotTaken(fatal.to_string()))
+        }
+        .boxed()
     }
 
     fn answer(&self, from: NodeId, desk: Desk, request: Bytes) -> BoxFuture<'static, Bytes> {

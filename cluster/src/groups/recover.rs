@@ -8,6 +8,7 @@ use openraft::{Config, SnapshotPolicy};
 use tokio::sync::watch;
 
 use crate::group::apply::StateMachine;
+use crate::group::lease::Lease;
 use crate::group::standing::Standing;
 use crate::group::{Group, Proposer, ProposerBounds, Raft, Running, Shard};
 use crate::groups::OpenError;
@@ -153,16 +154,11 @@ async fn start_raft(
         standing.clone(),
         parts.metrics.clone(),
     );
-    let links = Links { group: id, network: parts.network.clone() };
+    let lease = Arc::new(Lease::default());
+    let links = Links { group: id, network: parts.network.clone(), lease: lease.clone() };
     let raft = Raft::new(member.identity.node, member.config.clone(), links, log.clone(), machine).await;
     let raft = raft.map_err(|error| error.to_string())?;
-    Ok(Running {
-        metrics: raft.metrics(),
-        server: raft.server_metrics(),
-        data: raft.data_metrics(),
-        raft,
-        log,
-    })
+    Ok(Running { metrics: raft.metrics(), server: raft.server_metrics(), lease, raft, log })
 }
 
 /// Compares what was recovered with what was surely on disk.

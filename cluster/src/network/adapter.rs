@@ -1,5 +1,6 @@
 //! The network as openraft uses it: an adapter from its traits to [`PeerLink`].
 
+use std::collections::VecDeque;
 use std::future::Future;
 use std::sync::Arc;
 
@@ -8,8 +9,12 @@ use futures_util::stream::BoxStream;
 use futures_util::{FutureExt, Stream, StreamExt};
 use openraft::errors::{RPCError, ReplicationClosed, StreamingError, Unreachable};
 use openraft::network::RPCOption;
+use openraft::raft::StreamAppendError;
 use openraft::{RaftNetworkFactory, RaftNetworkV2};
+use parking_lot::Mutex;
+use tokio::time::Instant;
 
+use crate::group::lease::Lease;
 use crate::layout::NodeId;
 use crate::network::{
     AppendRequest, AppendResponse, GroupId, Lane, Network, NotReached, Peer, PeerLink, ShardSnapshot,
@@ -21,11 +26,12 @@ use crate::network::{
 pub(crate) struct Links {
     pub(crate) group: GroupId,
     pub(crate) network: Arc<dyn Network>,
+    pub(crate) lease: Arc<Lease>,
 }
 
 impl Links {
     fn link(&self, node: NodeId, peer: &Peer, lane: Lane) -> Link {
-        Link(self.network.link(self.group, node, peer, lane))
+        Link { peer: self.network.link(self.group, node, peer, lane), node, lease: self.lease.clone() }
     }
 }
 
@@ -45,8 +51,12 @@ impl RaftNetworkFactory<TypeConfig> for Links {
     }
 }
 
-/// A [`PeerLink`] as openraft uses it.
-pub(crate) struct Link(Box<dyn PeerLink>);
+/// A [`PeerLink`] as openraft uses it. It notes what each answer promises.
+pub(crate) struct Link {
+    peer: Box<dyn PeerLink>,
+    node: NodeId,
+    lease: Arc<Lease>,
+}
 
 type AppendStream<'a> = BoxStream<'a, Result<StreamAppendResult, RPCError<TypeConfig>>>;
 
@@ -62,7 +72,13 @@ impl RaftNetworkV2<TypeConfig> for Link {
         request: AppendRequest,
         option: RPCOption,
     ) -> Result<AppendResponse, RPCError<TypeConfig>> {
-        self.0.append_one(request, option.hard_ttl()).await.map_err(|error| unreachable(&error))
+        let (term, asked) = (request.vote.leader_id.term, Instant::now());
+        let answer =
+            self.peer.append_one(request, option.hard_ttl()).await.map_err(|error| unreachable(&error))?;
+        if !matches!(answer, AppendResponse::HigherVote(_)) {
+            self.lease.promise(self.node, term, asked);
+        }
+        Ok(answer)
     }
 
     fn stream_append<S>(
@@ -73,8 +89,21 @@ impl RaftNetworkV2<TypeConfig> for Link {
     where
         S: Stream<Item = AppendRequest> + Send + Unpin + 'static,
     {
-        let answers = self.0.append(input.boxed(), option.hard_ttl());
-        async move { Ok(answers.map(|answer| answer.map_err(|error| unreachable(&error))).boxed()) }.boxed()
+        let Self { peer, node, lease } = self;
+        // Answers come in the order of the requests.
+        let asked = Arc::new(Mutex::new(VecDeque::new()));
+        let asking = asked.clone();
+        let requests = input.inspect(move |request| {
+            asking.lock().push_back((request.vote.leader_id.term, Instant::now()));
+        });
+        let answers = peer.append(requests.boxed(), option.hard_ttl()).map(move |answer| {
+            let of = asked.lock().pop_front();
+            if let (Some((term, asked)), Ok(Ok(_) | Err(StreamAppendError::Conflict(_)))) = (of, &answer) {
+                lease.promise(*node, term, asked);
+            }
+            answer.map_err(|error| unreachable(&error))
+        });
+        async move { Ok(answers.boxed()) }.boxed()
     }
 
     async fn vote(
@@ -82,7 +111,7 @@ impl RaftNetworkV2<TypeConfig> for Link {
         request: VoteRequest,
         option: RPCOption,
     ) -> Result<VoteResponse, RPCError<TypeConfig>> {
-        self.0.vote(request, option.hard_ttl()).await.map_err(|error| unreachable(&error))
+        self.peer.vote(request, option.hard_ttl()).await.map_err(|error| unreachable(&error))
     }
 
     async fn pre_vote(
@@ -90,7 +119,7 @@ impl RaftNetworkV2<TypeConfig> for Link {
         request: VoteRequest,
         option: RPCOption,
     ) -> Result<VoteResponse, RPCError<TypeConfig>> {
-        self.0.pre_vote(request, option.hard_ttl()).await.map_err(|error| unreachable(&error))
+        self.peer.pre_vote(request, option.hard_ttl()).await.map_err(|error| unreachable(&error))
     }
 
     async fn full_snapshot(
@@ -101,7 +130,7 @@ impl RaftNetworkV2<TypeConfig> for Link {
         option: RPCOption,
     ) -> Result<SnapshotResponse, StreamingError<TypeConfig>> {
         let cancel = cancel.map(|_| ()).boxed();
-        let sent = self.0.snapshot(vote, snapshot, cancel, option.hard_ttl()).await;
+        let sent = self.peer.snapshot(vote, snapshot, cancel, option.hard_ttl()).await;
         sent.map_err(|error| StreamingError::Unreachable(Unreachable::new(&error)))
     }
 
@@ -110,6 +139,6 @@ impl RaftNetworkV2<TypeConfig> for Link {
         request: TransferRequest,
         option: RPCOption,
     ) -> Result<TransferResponse, RPCError<TypeConfig>> {
-        self.0.transfer(request, option.hard_ttl()).await.map_err(|error| unreachable(&error))
+        self.peer.transfer(request, option.hard_ttl()).await.map_err(|error| unreachable(&error))
     }
 }

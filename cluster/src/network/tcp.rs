@@ -5,26 +5,33 @@
 //! nodes have two of each kind, and neither has to agree with the other on who dials.
 //!
 //! - `frame`, `wire`, `handshake`: every byte, frozen. `shake`: the handshake carried out.
+//! - `socket`: the two halves of a connection. `writer`: what waits on it, written.
 //! - `dial`: the connections to one peer, made and kept up. `connection`: asking on one of them.
-//! - `listen`: those that peers dial. `serve`: answering on one of them.
-//! - `link`: the messages of one group. `presence`: what is known of other processes.
-//! - `secret`: what members share.
+//! - `queue`: what waits to be written. `listen`: those that peers dial. `serve`: answering on one of them.
+//! - `link`: the messages of one group. `presence`: what is known of other processes. `end`: when one
+//!   of them has surely ended. `heard`: when a connection was last heard of.
+//! - `secret`: what members share. `tls`: their certificates, if they have any.
 
 mod connection;
 mod dial;
+mod end;
 mod frame;
 mod handshake;
 mod heard;
 mod link;
 mod listen;
 mod presence;
+mod queue;
 pub mod secret;
 mod serve;
 mod shake;
+mod socket;
+pub mod tls;
 mod wire;
+mod writer;
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
@@ -45,6 +52,7 @@ use crate::network::tcp::handshake::{Purpose, Transcript};
 use crate::network::tcp::presence::Presence;
 use crate::network::tcp::secret::JoinSecret;
 use crate::network::tcp::shake::NotShaken;
+use crate::network::tcp::tls::Tls;
 use crate::network::tcp::wire::Ask;
 use crate::network::{
     AskError, Desk, GroupId, Inbound, JoinError, JoinRequest, Joined, Lane, Member, Network, PeerLink,
@@ -54,6 +62,8 @@ use crate::raft;
 
 /// How long somebody who asks to be let in waits for the answer.
 const JOIN_WITHIN: Duration = Duration::from_secs(15);
+/// Strangers fill no log: a warning about one at most so often.
+const STRANGERS_LOGGED_EVERY: Duration = Duration::from_secs(1);
 /// How long a stop waits for connections to end.
 const STOP_WITHIN: Duration = Duration::from_secs(2);
 
@@ -66,6 +76,8 @@ pub struct TcpOptions {
     pub secret: JoinSecret,
     /// The version of the program, for peers to see.
     pub version: String,
+    /// Encrypts the links; then it does so on every node.
+    pub tls: Option<Tls>,
 }
 
 /// What the links of a node count.
@@ -90,16 +102,26 @@ pub struct TcpNetwork {
     address: SocketAddr,
 }
 
+/// A stranger that was refused, for the log.
+struct Refused {
+    from: IpAddr,
+    reason: String,
+    at: Instant,
+}
+
 /// What all connections share.
 struct Shared {
     secret: JoinSecret,
     version: String,
+    tls: Option<Tls>,
     member: OnceLock<Member>,
     presence: Presence,
     peers: Mutex<BTreeMap<NodeId, Arc<Peer>>>,
+    /// What closes the connections with a node, whoever dialled them, once it is none of the cluster's.
+    gone: Mutex<BTreeMap<NodeId, CancellationToken>>,
     metrics: Arc<LinkMetrics>,
     begun: Instant,
-    refused_last: Mutex<Option<(std::net::IpAddr, String)>>,
+    refused_last: Mutex<Option<Refused>>,
     tasks: TaskTracker,
     stop: CancellationToken,
 }
@@ -116,9 +138,11 @@ impl TcpNetwork {
         let shared = Arc::new(Shared {
             secret: options.secret,
             version: options.version,
+            tls: options.tls,
             member: OnceLock::new(),
             presence: Presence::new(),
             peers: Mutex::default(),
+            gone: Mutex::default(),
             metrics: Arc::default(),
             begun: Instant::now(),
             refused_last: Mutex::default(),
@@ -162,18 +186,29 @@ impl Shared {
         }
     }
 
-    /// What closes a connection that a peer dialled.
-    fn closing_of(&self, node: NodeId) -> CancellationToken {
-        self.peer(node).map_or_else(|| self.stop.child_token(), |peer| peer.gone.child_token())
+    fn gone(&self, node: NodeId) -> CancellationToken {
+        self.gone.lock().entry(node).or_insert_with(|| self.stop.child_token()).clone()
+    }
+
+    /// A node is none of the cluster's any more.
+    fn forget(&self, node: NodeId) {
+        if let Some(gone) = self.gone.lock().remove(&node) {
+            gone.cancel();
+        }
+        self.presence.forget(node);
     }
 
     /// Logs why somebody was refused, once and not at each of its tries.
     fn refuse_stranger(&self, from: SocketAddr, reason: &str) {
-        let refused = (from.ip(), reason.to_owned());
         let mut last = self.refused_last.lock();
-        if last.as_ref() != Some(&refused) {
+        let is_known = last.as_ref().is_some_and(|last| {
+            last.at.elapsed() < STRANGERS_LOGGED_EVERY || (last.from == from.ip() && last.reason == reason)
+        });
+        if is_known {
+            tracing::debug!(%from, reason, "a peer was refused");
+        } else {
             tracing::warn!(%from, reason, "a peer was refused");
-            *last = Some(refused);
+            *last = Some(Refused { from: from.ip(), reason: reason.to_owned(), at: Instant::now() });
         }
     }
 
@@ -217,11 +252,10 @@ impl Network for TcpNetwork {
     fn know(&self, addresses: BTreeMap<NodeId, String>) {
         let own = self.shared.member().map(|own| own.node);
         let mut peers = self.shared.peers.lock();
-        peers.retain(|node, peer| {
+        peers.retain(|node, _| {
             let is_known = addresses.contains_key(node);
             if !is_known {
-                peer.gone.cancel();
-                self.shared.presence.forget(*node);
+                self.shared.forget(*node);
             }
             is_known
         });
@@ -233,7 +267,7 @@ impl Network for TcpNetwork {
                 peer.moved(&address);
                 continue;
             }
-            let peer = Arc::new(Peer::new(node, address, self.shared.stop.child_token()));
+            let peer = Arc::new(Peer::new(node, address, self.shared.gone(node)));
             peers.insert(node, peer.clone());
             if own.is_some() {
                 self.dial(&peer);

@@ -12,6 +12,7 @@ use crate::storage::ReadError;
 use crate::storage::codec::Applied;
 use crate::storage::keys::{self, Column, GroupId, Incarnation};
 use crate::storage::reader::{Pinned, Rows};
+use crate::storage::staging::Staged;
 use crate::storage::state::column_of;
 use crate::storage::writer::Row;
 
@@ -27,7 +28,7 @@ const SEQUENCE: u8 = 2;
 /// Chunks that may wait between the network and the disk of a receiver.
 const CHUNKS_WAITING_MAX: usize = 4;
 
-/// The data of a replica: one's own, or what a peer sends.
+/// The data of a replica: one's own, what a peer sends, or what a peer has sent.
 pub struct ShardSnapshot {
     source: Source,
 }
@@ -35,6 +36,7 @@ pub struct ShardSnapshot {
 enum Source {
     Own(Box<Own>),
     Peer(mpsc::Receiver<Result<Bytes, ReadError>>),
+    Staged(Staged),
 }
 
 struct Own {
@@ -61,6 +63,19 @@ impl ShardSnapshot {
         (sender, Self { source: Source::Peer(receiver) })
     }
 
+    /// What a peer has sent.
+    pub(crate) fn staged(staged: Staged) -> Self {
+        Self { source: Source::Staged(staged) }
+    }
+
+    /// What a peer has sent, unless it is still to be received.
+    pub(crate) fn into_staged(self) -> Result<Staged, Self> {
+        match self.source {
+            Source::Staged(staged) => Ok(staged),
+            source @ (Source::Own(_) | Source::Peer(_)) => Err(Self { source }),
+        }
+    }
+
     /// The next chunk; none at the end.
     ///
     /// # Errors
@@ -74,6 +89,7 @@ impl ShardSnapshot {
                 Some(chunk) => chunk.map(|chunk| (!chunk.is_empty()).then_some(chunk)),
                 None => Err(ReadError("the peer stopped sending its snapshot".to_owned())),
             },
+            Source::Staged(_) => Err(ReadError("a received snapshot is installed, not sent on".to_owned())),
         }
     }
 }

@@ -18,6 +18,8 @@ pub(crate) struct StateStore {
     pub(crate) group: GroupId,
     pub(crate) database: Arc<Database>,
     incarnation: AtomicU32,
+    /// The newest incarnation that was given to data, be it in vain.
+    newest: AtomicU32,
     /// The last index whose writes are in `RocksDB`.
     pub(crate) written: Arc<Progress>,
 }
@@ -26,7 +28,8 @@ impl StateStore {
     /// Data of which nothing is known yet.
     pub(crate) fn new(group: GroupId, database: Arc<Database>) -> Self {
         let incarnation = AtomicU32::new(FIRST_INCARNATION);
-        Self { group, database, incarnation, written: Arc::default() }
+        let newest = AtomicU32::new(FIRST_INCARNATION);
+        Self { group, database, incarnation, newest, written: Arc::default() }
     }
 
     /// Takes up the data as it is on disk: gives what of the log it holds.
@@ -58,6 +61,15 @@ impl StateStore {
     /// The data is now what lies under `incarnation`.
     pub(crate) fn switch_to(&self, incarnation: Incarnation) {
         self.incarnation.store(incarnation, Ordering::Release);
+    }
+
+    /// An incarnation under which nothing lies yet.
+    pub(crate) fn next_incarnation(&self) -> Incarnation {
+        let current = self.incarnation();
+        let next = |newest: Incarnation| newest.max(current) + 1;
+        let before =
+            self.newest.fetch_update(Ordering::AcqRel, Ordering::Acquire, |newest| Some(next(newest)));
+        next(before.expect("the closure always gives a number"))
     }
 
     /// The rows of applied writes, with the records of what is now applied.

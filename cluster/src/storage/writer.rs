@@ -17,6 +17,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::metrics::ClusterMetrics;
 use crate::raft::{Entry, LogId, TypeConfig, Vote};
+use crate::sabotage::{self, Sabotage};
 use crate::storage::database::Rocks;
 use crate::storage::health::Health;
 use crate::storage::keys::{Column, GroupId};
@@ -128,6 +129,11 @@ impl Writer {
         sent.map_err(|_| WriteFailed("the node is shutting down".to_owned()))
     }
 
+    /// Queues a write of which nobody is to hear, if there is room.
+    pub(crate) fn try_send(&self, change: Change) {
+        drop(self.queue.try_send(Write { change, confirm: Confirm::Nobody }));
+    }
+
     /// Queues a write and waits until it is on disk (a write that asks for no flush: in the log of `RocksDB`).
     pub(crate) async fn write(&self, change: Change) -> Result<(), WriteFailed> {
         let (confirm, confirmed) = oneshot::channel();
@@ -221,6 +227,9 @@ impl Thread {
             if result.is_err() || batch.size_in_bytes() >= BATCH_BYTES_MAX {
                 break;
             }
+        }
+        if sabotage::is_on(Sabotage::ConfirmUnflushed) {
+            kind = WriteKind::Unsynced;
         }
         let result = result.and_then(|()| self.commit(batch, kind));
         if let Err(WriteFailed(reason)) = &result {

@@ -21,7 +21,7 @@ fn secret(text: &str) -> JoinSecret {
 
 async fn network(secret: JoinSecret) -> Arc<TcpNetwork> {
     let listen = "127.0.0.1:0".parse().unwrap();
-    TcpNetwork::bind(TcpOptions { listen, secret, version: "test".to_owned() }).await.unwrap()
+    TcpNetwork::bind(TcpOptions { listen, secret, version: "test".to_owned(), tls: None }).await.unwrap()
 }
 
 async fn open_with(

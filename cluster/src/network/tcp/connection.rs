@@ -1,33 +1,31 @@
 //! A connection this node has dialled: requests go out on it, answers come back, many at a time.
 //!
 //! A request is written in the order it was asked, answers come in any. What waits to be written is bounded; when
-//! it is full the request fails at once, surely not sent. One that was queued when the connection broke is lost:
-//! nobody knows whether it was read.
+//! it is full the request fails at once, surely not sent; so does one that the other side says it did not take.
+//! One that was queued when the connection broke is lost: nobody knows whether it was read.
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::task::Poll;
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use futures_util::Stream;
 use parking_lot::Mutex;
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
+use tokio::io::AsyncRead;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use crate::network::AskError;
 use crate::network::tcp::frame::{FRAME_MAX_BYTES, Frame, FrameReader, Kind};
+use crate::network::tcp::queue::{Outgoing, Queued, queue};
 
-/// Frames that may wait to be written to one connection; beyond it requests fail.
-pub(super) const FRAMES_WAITING_MAX: usize = 8_192;
-/// Bytes gathered into one write; a larger frame is a write of its own.
-const WRITE_BYTES: usize = 256 * 1024;
-/// How long a write may hang before the connection is given up: then the peer or the way to it is dead.
-const WRITE_WITHIN: Duration = Duration::from_secs(5);
 /// Parts of a stream that may wait for their reader; beyond it the stream ends, and its reader opens another.
 const PARTS_WAITING_MAX: usize = 1_024;
+/// Bytes of the parts of a stream that may wait for their reader, likewise; a part alone may be larger.
+const PARTS_WAITING_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// Chunks of a snapshot on their way at once.
 const CHUNKS_AHEAD: usize = 4;
 
@@ -42,7 +40,7 @@ pub(super) enum Ended {
 
 /// A connection: a cheap handle.
 pub(super) struct Connection {
-    frames: mpsc::Sender<Frame>,
+    outgoing: Outgoing,
     waiting: Mutex<HashMap<u64, Waiter>>,
     next: AtomicU64,
     closed: CancellationToken,
@@ -50,16 +48,31 @@ pub(super) struct Connection {
 
 enum Waiter {
     Answer(oneshot::Sender<Result<Bytes, String>>),
-    Parts(mpsc::Sender<Bytes>),
+    Parts(Parts),
     Snapshot(oneshot::Sender<Result<Bytes, String>>, Arc<Semaphore>),
+}
+
+/// What a stream's parts are given to, and how many bytes of them wait there.
+struct Parts {
+    sender: mpsc::Sender<Bytes>,
+    waiting_bytes: Arc<AtomicUsize>,
+}
+
+impl Parts {
+    /// Whether the reader has kept up so far that it may have this part.
+    fn take(&self, part: Bytes) -> bool {
+        let bytes = part.len();
+        let before = self.waiting_bytes.fetch_add(bytes, Ordering::Relaxed);
+        (before == 0 || before + bytes <= PARTS_WAITING_BYTES_MAX) && self.sender.try_send(part).is_ok()
+    }
 }
 
 impl Connection {
     /// A connection, and what its writer is to write.
-    pub(super) fn new(closed: CancellationToken) -> (Arc<Self>, mpsc::Receiver<Frame>) {
-        let (frames, outgoing) = mpsc::channel(FRAMES_WAITING_MAX);
+    pub(super) fn new(closed: CancellationToken) -> (Arc<Self>, mpsc::Receiver<Queued>) {
+        let (outgoing, queued) = queue();
         let waiting = Mutex::default();
-        (Arc::new(Self { frames, waiting, next: AtomicU64::new(1), closed }), outgoing)
+        (Arc::new(Self { outgoing, waiting, next: AtomicU64::new(1), closed }), queued)
     }
 
     /// Closes it from this side.
@@ -90,7 +103,7 @@ impl Connection {
                 }
                 Ok(Ok(Err(why))) => {
                     place.done();
-                    Err(AskError::Lost(why))
+                    Err(AskError::NotSent(why))
                 }
                 Ok(Err(_)) => lost("the connection broke"),
                 Err(_) => lost("it took too long"),
@@ -103,11 +116,17 @@ impl Connection {
         self: &Arc<Self>,
         payload: Bytes,
     ) -> impl Stream<Item = Bytes> + Send + 'static + use<> {
-        let (sender, mut parts) = mpsc::channel(PARTS_WAITING_MAX);
-        let sent = self.begin(payload, Waiter::Parts(sender));
+        let (sender, mut parts) = mpsc::channel::<Bytes>(PARTS_WAITING_MAX);
+        let waiting_bytes = Arc::new(AtomicUsize::new(0));
+        let sent = self.begin(payload, Waiter::Parts(Parts { sender, waiting_bytes: waiting_bytes.clone() }));
         futures_util::stream::poll_fn(move |context| {
             // Held for as long as the stream is: dropping it tells the other side.
-            if sent.is_err() { std::task::Poll::Ready(None) } else { parts.poll_recv(context) }
+            if sent.is_err() {
+                return Poll::Ready(None);
+            }
+            let part = std::task::ready!(parts.poll_recv(context));
+            waiting_bytes.fetch_sub(part.as_ref().map_or(0, Bytes::len), Ordering::Relaxed);
+            Poll::Ready(part)
         })
     }
 
@@ -129,7 +148,7 @@ impl Connection {
         }
         let id = self.next.fetch_add(1, Ordering::Relaxed);
         self.waiting.lock().insert(id, waiter);
-        if self.frames.try_send(Frame::new(Kind::Request, id, payload)).is_err() {
+        if self.outgoing.try_send(Frame::new(Kind::Request, id, payload)).is_err() {
             self.waiting.lock().remove(&id);
             return Err(not_sent("too much waits to be sent"));
         }
@@ -169,7 +188,7 @@ impl Connection {
     fn take(&self, frame: Frame) {
         let mut waiting = self.waiting.lock();
         match frame.kind {
-            Kind::Answer | Kind::Failed => {
+            Kind::Answer | Kind::NotTaken => {
                 let answer = if frame.kind == Kind::Answer {
                     Ok(frame.payload)
                 } else {
@@ -183,10 +202,11 @@ impl Connection {
             }
             Kind::Part => {
                 let is_full = matches!(waiting.get(&frame.id),
-                    Some(Waiter::Parts(parts)) if parts.try_send(frame.payload).is_err());
+                    Some(Waiter::Parts(parts)) if !parts.take(frame.payload));
                 if is_full {
                     // A stream loses nothing in the middle: it ends, and its reader opens another.
                     waiting.remove(&frame.id);
+                    self.send(Frame::bare(Kind::Cancel, frame.id));
                 }
             }
             Kind::End => drop(waiting.remove(&frame.id)),
@@ -197,14 +217,14 @@ impl Connection {
                     credits.add_permits(1);
                 }
             }
-            Kind::Request | Kind::Cancel | Kind::Ping | Kind::Pong | Kind::Leaving => {}
+            Kind::Request | Kind::Cancel | Kind::Ping | Kind::Pong => {}
         }
     }
 
     /// Sends a frame that nobody waits for, if there is room.
     pub(super) fn send(&self, frame: Frame) {
         // One that does not fit is one of a connection in trouble.
-        let _ = self.frames.try_send(frame);
+        let _ = self.outgoing.try_send(frame);
     }
 }
 
@@ -256,7 +276,7 @@ impl Sending {
             credit = self.credits.acquire() => credit.map_err(|_| broke())?.forget(),
         }
         let frame = Frame::new(Kind::Part, self.place.id, chunk);
-        self.place.connection.frames.send(frame).await.map_err(|_| broke())
+        self.place.connection.outgoing.send(frame).await.map_err(|_| broke())
     }
 
     /// Waits for what the other side made of it.
@@ -265,60 +285,8 @@ impl Sending {
         self.place.done();
         match answered {
             Ok(Ok(answer)) => Ok(answer),
-            Ok(Err(why)) => Err(AskError::Lost(why)),
+            Ok(Err(why)) => Err(AskError::NotSent(why)),
             Err(_) => Err(AskError::Lost("the connection broke".to_owned())),
         }
     }
-}
-
-/// Writes frames as they come, as many in one write as wait, until the connection is closed.
-pub(super) async fn write(
-    mut sink: impl AsyncWrite + Unpin,
-    mut frames: mpsc::Receiver<Frame>,
-    closed: CancellationToken,
-    written: impl Fn(usize),
-) {
-    let mut out = BytesMut::new();
-    let mut next = Vec::new();
-    loop {
-        let count = tokio::select! {
-            biased;
-            count = frames.recv_many(&mut next, 256) => count,
-            () = closed.cancelled() => 0,
-        };
-        if count == 0 {
-            break;
-        }
-        for frame in next.drain(..) {
-            frame.encode(&mut out);
-            if out.len() >= WRITE_BYTES
-                && let Err(error) = flush(&mut sink, &mut out, &written).await
-            {
-                return give_up(&error, &closed);
-            }
-        }
-        if let Err(error) = flush(&mut sink, &mut out, &written).await {
-            return give_up(&error, &closed);
-        }
-    }
-    // The other side sees the end; if it cannot be told, it finds out.
-    let _ = timeout(WRITE_WITHIN, sink.shutdown()).await;
-}
-
-/// A peer that closed is for the reader to meet, who tells that from what this side did.
-fn give_up(error: &std::io::Error, closed: &CancellationToken) {
-    if ended_by(error) == Ended::Here {
-        closed.cancel();
-    }
-}
-
-async fn flush(
-    sink: &mut (impl AsyncWrite + Unpin),
-    out: &mut BytesMut,
-    written: &impl Fn(usize),
-) -> std::io::Result<()> {
-    let wrote = timeout(WRITE_WITHIN, sink.write_all(out)).await;
-    written(out.len());
-    out.clear();
-    wrote.unwrap_or_else(|_| Err(std::io::ErrorKind::TimedOut.into()))
 }

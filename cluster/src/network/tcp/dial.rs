@@ -7,19 +7,22 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use rand::RngExt;
-use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpStream, lookup_host};
 use tokio::sync::Notify;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::layout::NodeId;
+use crate::network::Member;
 use crate::network::tcp::Shared;
-use crate::network::tcp::connection::{Connection, Ended, write};
+use crate::network::tcp::connection::{Connection, Ended};
+use crate::network::tcp::end::OwnSocket;
 use crate::network::tcp::frame::{Frame, FrameReader, Kind};
 use crate::network::tcp::handshake::{HANDSHAKE_MAX_BYTES, Purpose};
-use crate::network::tcp::heard::Heard;
+use crate::network::tcp::heard::PING_EVERY;
 use crate::network::tcp::shake::{self, Met, NotShaken, Own};
+use crate::network::tcp::socket::{self, Sink, Source};
+use crate::network::tcp::writer::write;
 
 /// The first pause before a peer is dialled again; each next one is twice as long.
 const AGAIN_FIRST: Duration = Duration::from_millis(20);
@@ -27,16 +30,6 @@ const AGAIN_FIRST: Duration = Duration::from_millis(20);
 const AGAIN_MAX: Duration = Duration::from_secs(1);
 /// How long connecting and shaking hands may take, each.
 pub(super) const SHAKE_WITHIN: Duration = Duration::from_secs(3);
-/// Between two pings on a connection.
-const PING_EVERY: Duration = Duration::from_secs(1);
-/// A connection on which nothing was heard for so long, though it was pinged, is given up.
-const SILENCE_MAX: Duration = Duration::from_secs(4);
-/// Tries to connect to a port whose process has closed its connection, and the pause between them: the port of a
-/// process that dies may close a moment after the connection.
-const PROBES: u32 = 10;
-const PROBE_EVERY: Duration = Duration::from_millis(5);
-/// How long one such try may take.
-const PROBE_WITHIN: Duration = Duration::from_millis(100);
 
 /// One other node, and the connections to it.
 pub(super) struct Peer {
@@ -44,6 +37,8 @@ pub(super) struct Peer {
     address: Mutex<String>,
     raft: Mutex<Option<Arc<Connection>>>,
     calls: Mutex<Option<Arc<Connection>>>,
+    /// Where a process of it was met on its own socket, last.
+    pub(super) own_socket: Mutex<Option<OwnSocket>>,
     /// Dial now: the address is another, or the peer has just dialled this node.
     pub(super) wake: Notify,
     pub(super) gone: CancellationToken,
@@ -51,8 +46,8 @@ pub(super) struct Peer {
 
 impl Peer {
     pub(super) fn new(node: NodeId, address: String, gone: CancellationToken) -> Self {
-        let address = Mutex::new(address);
-        Self { node, address, raft: Mutex::default(), calls: Mutex::default(), wake: Notify::new(), gone }
+        let (raft, calls, own_socket) = (Mutex::default(), Mutex::default(), Mutex::default());
+        Self { node, address: Mutex::new(address), raft, calls, own_socket, wake: Notify::new(), gone }
     }
 
     /// The connection for a purpose, if it stands.
@@ -115,75 +110,69 @@ async fn run(
     purpose: Purpose,
     address: &str,
 ) -> Result<(), NotShaken> {
-    let (mut frames, mut sink, met, dialled) = shake_hands(shared, purpose, Some(peer.node), address).await?;
-    if met.member.node != peer.node || Some(met.member.cluster) != shared.member().map(|own| own.cluster) {
-        return Err(NotShaken::Refused(format!(
-            "{address} is node {} of the cluster {}",
-            met.member.node, met.member.cluster
-        )));
-    }
+    let (mut frames, sink, met, dialled) = shake_hands(shared, purpose, Some(peer.node), address).await?;
+    check_met(shared, peer.node, &met, address)?;
     frames.trust();
     shared.presence.shown(peer.node, met.member.epoch);
+    let own_socket = OwnSocket { address: dialled, epoch: met.member.epoch };
+    *peer.own_socket.lock() = met.is_own_socket.then_some(own_socket);
     let closed = peer.gone.child_token();
-    let (connection, outgoing) = Connection::new(closed.clone());
+    let (connection, queued) = Connection::new(closed.clone());
     *peer.slot(purpose).lock() = Some(connection.clone());
     let standing = (purpose == Purpose::Raft).then(|| shared.presence.stands(peer.node));
     shared.metrics.connections.add(1);
+    tracing::info!(peer = %peer.node, address, ?purpose, version = met.version, "a connection to a node stands");
 
-    let heard = Heard::now();
-    let metrics = shared.metrics.clone();
-    let writing =
-        write(&mut sink, outgoing, closed.clone(), move |bytes| metrics.bytes_sent.add(bytes as u64));
+    let (heard, metrics) = (frames.heard(), &shared.metrics);
+    let writing = write(sink, queued, closed, &heard, |bytes| metrics.bytes_sent.add(bytes as u64));
     let reading = connection.read(frames, |frame| {
-        heard.set();
-        shared.metrics.bytes_received.add(frame.payload.len() as u64);
+        metrics.bytes_received.add(frame.payload.len() as u64);
         if frame.kind == Kind::Pong {
             shared.presence.round_trip(peer.node, shared.micros().saturating_sub(frame.id));
         }
     });
-    let pinging = ping(shared, &connection, &heard, purpose);
-    let ((), ended) = tokio::join!(writing, async {
-        tokio::select! {
+    let living = async {
+        let ended = tokio::select! {
             biased;
             ended = reading => ended,
-            () = pinging => Ended::Here,
+            () = ping(shared, &connection) => Ended::Here,
+            () = heard.silence() => Ended::Here,
+        };
+        connection.close();
+        peer.slot(purpose).lock().take();
+        tracing::info!(peer = %peer.node, ?purpose, ?ended, "a connection to a node has ended");
+        drop(standing);
+        if ended == Ended::ByPeer {
+            shared.may_have_ended(peer.node, met.member.epoch).await;
         }
-    });
-    connection.close();
-    peer.slot(purpose).lock().take();
-    if ended == Ended::ByPeer && met.is_own_socket && is_refused(dialled).await {
-        shared.presence.has_ended(peer.node, met.member.epoch);
-    }
-    drop(standing);
+    };
+    // What is sure is said at once, whether the writer has noticed or not.
+    tokio::join!(writing, living);
     Ok(())
 }
 
-/// Pings; ends when nothing was heard for too long.
-async fn ping(shared: &Shared, connection: &Connection, heard: &Heard, purpose: Purpose) {
+/// Whether whom the dialler met is whom it meant.
+fn check_met(shared: &Shared, meant: NodeId, met: &Met, address: &str) -> Result<(), NotShaken> {
+    let Member { cluster, node, epoch } = met.member;
+    if node != meant || Some(cluster) != shared.member().map(|own| own.cluster) {
+        return Err(NotShaken::Refused(format!("{address} is node {node} of the cluster {cluster}")));
+    }
+    if shared.presence.is_outdated(node, epoch) {
+        return Err(NotShaken::Refused(format!(
+            "{address} is an older process of node {node} than one already met"
+        )));
+    }
+    Ok(())
+}
+
+async fn ping(shared: &Shared, connection: &Connection) {
     loop {
-        if purpose == Purpose::Raft || heard.elapsed() > PING_EVERY {
-            connection.send(Frame::bare(Kind::Ping, shared.micros()));
-        }
+        connection.send(Frame::bare(Kind::Ping, shared.micros()));
         sleep(PING_EVERY).await;
-        if heard.elapsed() > SILENCE_MAX {
-            return;
-        }
     }
 }
 
-/// Whether nothing listens at an address any more. Only a refusal says so: a timeout, or any other error, does not.
-async fn is_refused(address: SocketAddr) -> bool {
-    for _ in 0..PROBES {
-        match timeout(PROBE_WITHIN, TcpStream::connect(address)).await {
-            Ok(Err(error)) if error.kind() == io::ErrorKind::ConnectionRefused => return true,
-            Ok(Ok(_)) => sleep(PROBE_EVERY).await,
-            Ok(Err(_)) | Err(_) => return false,
-        }
-    }
-    false
-}
-
-pub(super) type Halves = (FrameReader<OwnedReadHalf>, OwnedWriteHalf, Met, SocketAddr);
+pub(super) type Halves = (FrameReader<Source>, Sink, Met, SocketAddr);
 
 /// Connects to an address and shakes hands there.
 pub(super) async fn shake_hands(
@@ -192,27 +181,25 @@ pub(super) async fn shake_hands(
     to: Option<NodeId>,
     address: &str,
 ) -> Result<Halves, NotShaken> {
-    let late = || NotShaken::Io(io::ErrorKind::TimedOut.into());
-    let connected = timeout(SHAKE_WITHIN, connect(address)).await.map_err(|_| late())??;
-    let (stream, dialled) = connected;
+    let late = |_| NotShaken::Io(io::ErrorKind::TimedOut.into());
+    let (stream, dialled) = timeout(SHAKE_WITHIN, connect(address)).await.map_err(late)??;
     let from = stream.local_addr()?;
-    let (source, mut sink) = stream.into_split();
-    let mut frames = FrameReader::new(source, HANDSHAKE_MAX_BYTES);
-    let member = shared.member();
-    let own = Own { secret: shared.secret.bytes(), version: &shared.version, member: member.as_ref() };
-    let shaking = shake::dialler(&own, purpose, to, (dialled, from), &mut frames, &mut sink);
-    let met = timeout(SHAKE_WITHIN, shaking).await.map_err(|_| late())??;
-    Ok((frames, sink, met, dialled))
+    let shaking = async {
+        let (source, mut sink) = socket::dialled(stream, shared.tls.as_ref(), address).await?;
+        let mut frames = FrameReader::new(source, HANDSHAKE_MAX_BYTES);
+        let member = shared.member();
+        let own = Own { secret: shared.secret.bytes(), version: &shared.version, member: member.as_ref() };
+        let met = shake::dialler(&own, purpose, to, (dialled, from), &mut frames, &mut sink).await?;
+        Ok((frames, sink, met, dialled))
+    };
+    timeout(SHAKE_WITHIN, shaking).await.map_err(late)?.map_err(NotShaken::explained)
 }
 
 async fn connect(address: &str) -> io::Result<(TcpStream, SocketAddr)> {
     let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
     for address in lookup_host(address).await? {
         match TcpStream::connect(address).await {
-            Ok(stream) => {
-                stream.set_nodelay(true)?;
-                return Ok((stream, address));
-            }
+            Ok(stream) => return Ok((stream, address)),
             Err(error) => last = error,
         }
     }

@@ -4,12 +4,17 @@
 //! belongs to; whoever dials numbers them.
 
 use std::io;
+use std::sync::Arc;
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt};
 
+use crate::network::tcp::heard::Heard;
+
 /// Largest frame, in bytes: a state of 16 MiB as an answer, its JSON escaped, with room to spare.
 pub(super) const FRAME_MAX_BYTES: usize = 64 * 1024 * 1024;
+/// Bytes of a frame's length.
+const LENGTH_BYTES: usize = 4;
 /// Bytes of kind and number.
 const HEADER_BYTES: usize = 9;
 /// Bytes a connection's reader takes at once.
@@ -22,8 +27,8 @@ pub(super) enum Kind {
     Request = 1,
     /// The answer to a request.
     Answer = 2,
-    /// There is no answer to it; why, as text.
-    Failed = 3,
+    /// It was not taken, so nothing came of it; why, as text.
+    NotTaken = 3,
     /// Whoever asked does not wait any more.
     Cancel = 4,
     /// A part of a stream.
@@ -36,22 +41,19 @@ pub(super) enum Kind {
     Ping = 8,
     /// Yes.
     Pong = 9,
-    /// The process stops; nothing more is answered.
-    Leaving = 10,
 }
 
 impl Kind {
-    const ALL: [Self; 10] = [
+    const ALL: [Self; 9] = [
         Self::Request,
         Self::Answer,
-        Self::Failed,
+        Self::NotTaken,
         Self::Cancel,
         Self::Part,
         Self::End,
         Self::Credit,
         Self::Ping,
         Self::Pong,
-        Self::Leaving,
     ];
 }
 
@@ -74,12 +76,17 @@ impl Frame {
 
     /// Appends the frame to what is to be written.
     pub(super) fn encode(&self, out: &mut BytesMut) {
+        out.reserve(LENGTH_BYTES + HEADER_BYTES + self.payload.len());
+        self.encode_head(out);
+        out.put_slice(&self.payload);
+    }
+
+    /// Appends what goes before the payload.
+    pub(super) fn encode_head(&self, out: &mut BytesMut) {
         let length = HEADER_BYTES + self.payload.len();
-        out.reserve(4 + length);
         out.put_u32(u32::try_from(length).expect("a frame is no larger than FRAME_MAX_BYTES"));
         out.put_u8(self.kind as u8);
         out.put_u64(self.id);
-        out.put_slice(&self.payload);
     }
 
     fn decode(mut bytes: Bytes) -> io::Result<Self> {
@@ -99,11 +106,17 @@ pub(super) struct FrameReader<R> {
     source: R,
     buffer: BytesMut,
     max_bytes: usize,
+    heard: Arc<Heard>,
 }
 
 impl<R: AsyncRead + Unpin> FrameReader<R> {
     pub(super) fn new(source: R, max_bytes: usize) -> Self {
-        Self { source, buffer: BytesMut::new(), max_bytes }
+        Self { source, buffer: BytesMut::new(), max_bytes, heard: Arc::new(Heard::now()) }
+    }
+
+    /// When bytes last came, be it a part of a frame.
+    pub(super) fn heard(&self) -> Arc<Heard> {
+        self.heard.clone()
     }
 
     /// Takes frames of any size from now on: it is known who sends them.
@@ -119,17 +132,17 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
     /// The next length-delimited piece. Cancel safe.
     pub(super) async fn next_bytes(&mut self) -> io::Result<Option<Bytes>> {
         loop {
-            if let Some(length) = self.buffer.first_chunk::<4>() {
+            if let Some(length) = self.buffer.first_chunk::<LENGTH_BYTES>() {
                 let length = u32::from_be_bytes(*length) as usize;
                 if length > self.max_bytes {
-                    return Err(io::Error::new(io::ErrorKind::InvalidData, "a frame is too large"));
+                    return Err(io::Error::new(io::ErrorKind::InvalidData, why_too_large(&self.buffer)));
                 }
-                if self.buffer.len() >= 4 + length {
-                    self.buffer.advance(4);
+                if self.buffer.len() >= LENGTH_BYTES + length {
+                    self.buffer.advance(LENGTH_BYTES);
                     return Ok(Some(self.buffer.split_to(length).freeze()));
                 }
                 // Room grows with what has arrived, not with what was announced.
-                self.buffer.reserve(READ_BYTES.min(4 + length));
+                self.buffer.reserve(READ_BYTES.min(LENGTH_BYTES + length));
             } else {
                 self.buffer.reserve(READ_BYTES);
             }
@@ -137,7 +150,19 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
                 let is_between = self.buffer.is_empty();
                 return if is_between { Ok(None) } else { Err(io::ErrorKind::UnexpectedEof.into()) };
             }
+            self.heard.set();
         }
+    }
+}
+
+/// A frame that is too large is most likely something else.
+fn why_too_large(bytes: &[u8]) -> &'static str {
+    match bytes {
+        // An alert or a handshake, of any version.
+        [0x15 | 0x16, 0x03, ..] => {
+            "it speaks TLS and this node does not: configure it on all nodes, or on none"
+        }
+        _ => "what it sent is no frame of a peer",
     }
 }
 

@@ -1,12 +1,14 @@
 //! How two nodes make sure of each other before anything else is said.
 //!
-//! The dialler says hello, the other gives it a random number, each proves that it has the cluster's secret with a
-//! keyed hash over everything said so far, the dialler first: whoever does not know the secret learns nothing
-//! but that. Then the other says who it is, or why it refuses.
+//! The dialler says hello, the other gives it a random number, the dialler proves that it has the cluster's secret
+//! with a keyed hash over everything said so far: whoever does not know the secret learns nothing but that, and
+//! which protocols are spoken. Then the other says why it refuses, or who it is, with a proof that covers this too.
 //!
-//! Each side also says which addresses it sees. They show whether the address dialled is the peer's own socket or
-//! somebody else's between the two; only in the first case does a closed port say anything of the process.
+//! The one dialled also says which addresses it sees. They show the dialler whether the address it dialled is the
+//! peer's own socket or somebody else's between the two; only in the first case does a closed port say anything of
+//! the process.
 
+use std::fmt::Write as _;
 use std::io;
 use std::net::SocketAddr;
 
@@ -76,10 +78,6 @@ impl Claim {
 pub(super) struct Challenge {
     pub(super) protocol: u16,
     pub(super) nonce: String,
-    /// The dialler's address as it is seen here.
-    pub(super) from: SocketAddr,
-    /// The address of this socket.
-    pub(super) at: SocketAddr,
 }
 
 /// The dialler's proof that it has the secret.
@@ -92,10 +90,21 @@ pub(super) struct Proof {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Verdict {
-    /// Welcome; who welcomes, and its own proof.
-    Welcome { claim: Claim, version: String, proof: String },
+    /// Welcome; the proof covers what is said here as well.
+    Welcome { welcome: Welcome, proof: String },
     /// Not welcome; why.
     Refused { reason: String },
+}
+
+/// Who was dialled.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Welcome {
+    pub(super) claim: Claim,
+    pub(super) version: String,
+    /// The dialler's address as it is seen here.
+    pub(super) from: SocketAddr,
+    /// The address of this socket.
+    pub(super) at: SocketAddr,
 }
 
 /// Who proves.
@@ -124,8 +133,7 @@ impl<'a> Transcript<'a> {
 
     /// The proof of one side over what was said so far.
     pub(super) fn proof(&self, side: Side) -> String {
-        let bytes = self.mac(side).finalize().into_bytes();
-        bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+        hex(&self.mac(side).finalize().into_bytes())
     }
 
     /// What the other side has to prove with, of what was said so far.
@@ -157,6 +165,14 @@ impl Due {
     }
 }
 
+/// Bytes as hexadecimal digits.
+pub(super) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut digits, byte| {
+        write!(digits, "{byte:02x}").expect("a string takes everything");
+        digits
+    })
+}
+
 pub(super) fn encode(message: &impl Serialize) -> Vec<u8> {
     serde_json::to_vec(message).expect("messages of a handshake are made of strings and numbers")
 }
@@ -170,7 +186,7 @@ pub(super) fn decode<T: DeserializeOwned>(bytes: &[u8]) -> io::Result<T> {
 mod tests {
     use expect_test::{Expect, expect};
 
-    use super::{Claim, Hello, Purpose, Side, Transcript, Verdict, encode};
+    use super::{Challenge, Claim, Hello, Proof, Purpose, Side, Transcript, Verdict, Welcome, encode};
     use crate::layout::NodeId;
 
     fn check(message: &[u8], expected: &Expect) {
@@ -195,13 +211,28 @@ mod tests {
                 r#"{"stead":"stead","protocol":[1,1],"version":"0.1.0","purpose":"raft","member":{"cluster":"ab","node":2,"epoch":3},"to":1,"nonce":"00"}"#
             ]],
         );
-        let welcome = Verdict::Welcome { claim, version: "0.1.0".to_owned(), proof: "ff".to_owned() };
         check(
-            &encode(&welcome),
+            &encode(&Challenge { protocol: 1, nonce: "01".to_owned() }),
+            &expect![[r#"{"protocol":1,"nonce":"01"}"#]],
+        );
+        check(&encode(&Proof { proof: "02".to_owned() }), &expect![[r#"{"proof":"02"}"#]]);
+        let (from, at) = ("10.0.0.2:40000".parse().unwrap(), "[::1]:9080".parse().unwrap());
+        let welcome = Welcome { claim, version: "0.1.0".to_owned(), from, at };
+        check(
+            &encode(&Verdict::Welcome { welcome, proof: "ff".to_owned() }),
             &expect![[
-                r#"{"welcome":{"claim":{"cluster":"ab","node":2,"epoch":3},"version":"0.1.0","proof":"ff"}}"#
+                r#"{"welcome":{"welcome":{"claim":{"cluster":"ab","node":2,"epoch":3},"version":"0.1.0","from":"10.0.0.2:40000","at":"[::1]:9080"},"proof":"ff"}}"#
             ]],
         );
+        check(
+            &encode(&Verdict::Refused { reason: "no".to_owned() }),
+            &expect![[r#"{"refused":{"reason":"no"}}"#]],
+        );
+        // What is proved is frozen as much as what is sent.
+        let mut transcript = Transcript::new(b"secret");
+        transcript.add(b"hello");
+        expect!["756e03281bdbafd5a84440b5c7f5add7cbb4bd4c8973ccc4911b2f4af99ee20c"]
+            .assert_eq(&transcript.proof(Side::Dialler));
     }
 
     #[test]

@@ -3,6 +3,13 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use tokio::time::sleep;
+
+/// Between two pings on a connection.
+pub(super) const PING_EVERY: Duration = Duration::from_secs(1);
+/// A connection on which nothing was heard for so long, though whoever dialled pings, is given up.
+const SILENCE_MAX: Duration = Duration::from_secs(4);
+
 pub(super) struct Heard {
     begun: Instant,
     last_ms: AtomicU64,
@@ -20,8 +27,15 @@ impl Heard {
     }
 
     /// How long ago it was.
-    pub(super) fn elapsed(&self) -> Duration {
+    fn elapsed(&self) -> Duration {
         Duration::from_millis(self.age_ms().saturating_sub(self.last_ms.load(Ordering::Relaxed)))
+    }
+
+    /// Resolves once the other side has been silent for too long.
+    pub(super) async fn silence(&self) {
+        while self.elapsed() <= SILENCE_MAX {
+            sleep(PING_EVERY / 2).await;
+        }
     }
 
     fn age_ms(&self) -> u64 {

@@ -40,7 +40,7 @@ impl Presence {
     }
 
     /// A Raft connection stands, until what this returns is dropped.
-    pub(super) fn stands<'a>(&'a self, node: NodeId) -> Standing<'a> {
+    pub(super) fn stands(&self, node: NodeId) -> Standing<'_> {
         *self.standing.lock().entry(node).or_default() += 1;
         self.change(node, |state| state.connected = true);
         Standing { presence: self, node }
@@ -97,8 +97,11 @@ impl Drop for Standing<'_> {
             *count = count.saturating_sub(1);
             *count == 0
         };
+        // Not `change`: one that was forgotten meanwhile is not remembered again.
         if is_last {
-            self.presence.change(self.node, |state| state.connected = false);
+            self.presence.states.send_if_modified(|states| {
+                states.get_mut(&self.node).is_some_and(|state| std::mem::take(&mut state.connected))
+            });
         }
     }
 }

@@ -8,6 +8,8 @@ use std::path::Path;
 
 use rand::RngExt;
 
+use crate::network::tcp::handshake::hex;
+
 /// The file in the data directory that keeps a secret made there.
 pub const FILE: &str = "join-secret";
 /// Shortest secret, in characters: what is shorter can be guessed.
@@ -67,7 +69,7 @@ impl JoinSecret {
         }
         let mut bytes = [0_u8; MADE_BYTES];
         rand::rng().fill(&mut bytes);
-        let text: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+        let text = hex(&bytes);
         write(directory, &path, &text).map_err(|error| file(&path, error))?;
         Self::new(&text)
     }

@@ -13,9 +13,10 @@ use crate::layout::NodeId;
 use crate::network::Member;
 use crate::network::tcp::frame::FrameReader;
 use crate::network::tcp::handshake::{
-    Challenge, Claim, Hello, PROTOCOL, PROTOCOL_MIN, Proof, Purpose, Side, Transcript, Verdict, decode,
-    encode,
+    Challenge, Claim, Hello, PROTOCOL, PROTOCOL_MIN, Proof, Purpose, Side, Transcript, Verdict, Welcome,
+    decode, encode, hex,
 };
+use crate::network::tcp::tls;
 
 /// Why two nodes did not come together.
 #[derive(Debug, thiserror::Error)]
@@ -24,6 +25,18 @@ pub(super) enum NotShaken {
     Refused(String),
     #[error(transparent)]
     Io(#[from] io::Error),
+}
+
+impl NotShaken {
+    /// Bytes or a certificate that will not do are a refusal: trying again as it is does not help.
+    pub(super) fn explained(self) -> Self {
+        match self {
+            Self::Io(error) if error.kind() == io::ErrorKind::InvalidData => {
+                Self::Refused(tls::reason(&error).unwrap_or_else(|| error.to_string()))
+            }
+            other => other,
+        }
+    }
 }
 
 /// What this side brings to a handshake.
@@ -36,6 +49,8 @@ pub(super) struct Own<'a> {
 /// Whom the dialler met.
 pub(super) struct Met {
     pub(super) member: Member,
+    /// The version of its program.
+    pub(super) version: String,
     /// The address dialled is the peer's own socket, with nobody in between.
     pub(super) is_own_socket: bool,
 }
@@ -64,23 +79,30 @@ pub(super) async fn dialler<R: AsyncRead + Unpin>(
         Ok(challenge) => challenge,
         Err(reason) => return Err(NotShaken::Refused(reason)),
     };
+    if !(PROTOCOL_MIN..=PROTOCOL).contains(&challenge.protocol) {
+        return Err(NotShaken::Refused(format!(
+            "it chose the protocol {}, which was not offered",
+            challenge.protocol
+        )));
+    }
     say(&Proof { proof: transcript.proof(Side::Dialler) }, &mut transcript, sink).await?;
-    let due = transcript.due(Side::Listener);
-    let verdict: Verdict = hear(&mut transcript, reader).await?;
-    match verdict {
+    match hear(&mut Transcript::new(own.secret), reader).await? {
         Verdict::Refused { reason } => Err(NotShaken::Refused(reason)),
-        Verdict::Welcome { proof, .. } if !due.is(&proof) => {
-            Err(NotShaken::Refused("it does not have the cluster's join secret".to_owned()))
-        }
-        Verdict::Welcome { claim, .. } => {
-            let member = claim.member().map_err(NotShaken::Refused)?;
-            let same = |one: SocketAddr, other: SocketAddr| {
-                (one.ip().to_canonical(), one.port()) == (other.ip().to_canonical(), other.port())
-            };
-            let is_own_socket = same(challenge.at, dialled) && same(challenge.from, from);
-            Ok(Met { member, is_own_socket })
+        Verdict::Welcome { welcome, proof } => {
+            transcript.add(&encode(&welcome));
+            if !transcript.due(Side::Listener).is(&proof) {
+                return Err(NotShaken::Refused("it does not have the cluster's join secret".to_owned()));
+            }
+            let member = welcome.claim.member().map_err(NotShaken::Refused)?;
+            let is_own_socket = is_same(welcome.at, dialled) && is_same(welcome.from, from);
+            Ok(Met { member, version: welcome.version, is_own_socket })
         }
     }
+}
+
+/// Whether two addresses are one, be the one written as IPv4 in IPv6.
+fn is_same(one: SocketAddr, other: SocketAddr) -> bool {
+    (one.ip().to_canonical(), one.port()) == (other.ip().to_canonical(), other.port())
 }
 
 /// Shakes hands as the one who was dialled. `judge` says whether who has proved the secret is welcome.
@@ -101,7 +123,7 @@ pub(super) async fn listener<R: AsyncRead + Unpin>(
         );
         return refuse(reason, &mut transcript, sink).await;
     }
-    let challenge = Challenge { protocol: PROTOCOL.min(newest), nonce: nonce(), from, at };
+    let challenge = Challenge { protocol: PROTOCOL.min(newest), nonce: nonce() };
     say(&challenge, &mut transcript, sink).await?;
     let due = transcript.due(Side::Dialler);
     let proof: Proof = hear(&mut transcript, reader).await?;
@@ -119,10 +141,10 @@ pub(super) async fn listener<R: AsyncRead + Unpin>(
     match judge(&hello) {
         Err(reason) => refuse(reason, &mut transcript, sink).await,
         Ok(peer) => {
+            let welcome = Welcome { claim: Claim::of(member), version: own.version.to_owned(), from, at };
+            transcript.add(&encode(&welcome));
             let proof = transcript.proof(Side::Listener);
-            let claim = Claim::of(member);
-            let welcome = Verdict::Welcome { claim, version: own.version.to_owned(), proof };
-            say(&welcome, &mut transcript, sink).await?;
+            say(&Verdict::Welcome { welcome, proof }, &mut transcript, sink).await?;
             Ok((hello, peer))
         }
     }
@@ -142,7 +164,7 @@ async fn refuse<T>(
 fn nonce() -> String {
     let mut bytes = [0_u8; 16];
     rand::rng().fill(&mut bytes);
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    hex(&bytes)
 }
 
 /// Sends one message of a handshake, or of joining.
