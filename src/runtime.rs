@@ -1,9 +1,10 @@
 //! The objects alive on this node.
 //!
 //! Read in the order of a call: [`Runtime`] (`handle`) authorises it and finds the shard; `registry`
-//! finds or starts the object's activation and admits the call; `activation` is the actor that takes
-//! it; `turns` runs the class and makes the commit; the shard replicates it; `machine` applies it on
-//! every replica; `gate` lets out the update, to `streams`, and then the reply, to the caller.
+//! finds or starts the object's activation and admits the call; it takes its turn on the `stage`, at
+//! once or behind others, from the mailbox of the actor (`activation`); `turns` runs the class and makes
+//! the commit; the shard replicates it; `machine` applies it on every replica; `gate` lets out the
+//! update, to `streams`, and then the reply, to the caller.
 //!
 //! Beside that way: `life` starts and stops it all; `active` is what an object in memory consists of;
 //! `passivation` puts idle objects to sleep, `alarms` wakes those whose time has come,
@@ -32,6 +33,7 @@ mod records;
 mod registry;
 mod relay;
 mod request;
+mod stage;
 mod state;
 mod storage;
 mod streams;

@@ -23,7 +23,7 @@ impl Machine for Store {
         writes: &mut Writes,
     ) -> Result<(), ApplyError> {
         self.0 += 1;
-        writes.put(Space::State, &(self.0 % 1_000).to_be_bytes(), command);
+        writes.put(Space::State, (self.0 % 1_000).to_be_bytes(), command);
         Ok(())
     }
 

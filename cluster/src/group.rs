@@ -47,6 +47,7 @@ use crate::storage::health::Health;
 use crate::storage::keys::GroupId;
 use crate::storage::log::GroupLog;
 use crate::storage::state::StateStore;
+use crate::storage::writer::{Change, Writer};
 
 /// Told once what became of a command. It must be quick: it runs in the shard's apply task.
 pub type Done = Box<dyn FnOnce(Verdict) + Send>;
@@ -135,6 +136,7 @@ pub(crate) struct Running {
     pub(crate) server: WatchReceiverOf<TypeConfig, RaftServerMetrics<TypeConfig>>,
     pub(crate) lease: Arc<Lease>,
     pub(crate) log: GroupLog,
+    pub(crate) writer: Writer,
 }
 
 impl Shard {
@@ -207,7 +209,16 @@ impl Shard {
     ///
     /// When that will never be.
     pub async fn wait_written(&self, index: LogIndex) -> Result<(), Stopped> {
-        self.0.store.written.wait(index).await.map_err(Stopped)
+        let store = &self.0.store;
+        if store.written.get() < index
+            && index <= self.applied()
+            && let Some(running) = &self.0.raft
+        {
+            // It would be written some time; now somebody waits.
+            let now = Change::Behind(store.clone());
+            running.writer.write(now).await.map_err(|failed| Stopped(failed.to_string()))?;
+        }
+        store.written.wait(index).await.map_err(Stopped)
     }
 
     /// Reads the shard's applied state.

@@ -70,21 +70,24 @@ pub(crate) enum Operation {
 
 impl Writes {
     /// Sets a key.
-    pub fn put(&mut self, space: Space, key: &[u8], value: &[u8]) {
+    pub fn put(&mut self, space: Space, key: impl Into<Vec<u8>>, value: impl Into<Vec<u8>>) {
+        let (key, value) = (key.into(), value.into());
         self.bytes += key.len() + value.len();
-        self.operations.push(Operation::Put { space, key: key.to_vec(), value: value.to_vec() });
+        self.operations.push(Operation::Put { space, key, value });
     }
 
     /// Removes a key, if it is there.
-    pub fn delete(&mut self, space: Space, key: &[u8]) {
+    pub fn delete(&mut self, space: Space, key: impl Into<Vec<u8>>) {
+        let key = key.into();
         self.bytes += key.len();
-        self.operations.push(Operation::Delete { space, key: key.to_vec() });
+        self.operations.push(Operation::Delete { space, key });
     }
 
     /// Removes the keys from `from` up to but without `to`.
-    pub fn delete_range(&mut self, space: Space, from: &[u8], to: &[u8]) {
+    pub fn delete_range(&mut self, space: Space, from: impl Into<Vec<u8>>, to: impl Into<Vec<u8>>) {
+        let (from, to) = (from.into(), to.into());
         self.bytes += from.len() + to.len();
-        self.operations.push(Operation::DeleteRange { space, from: from.to_vec(), to: to.to_vec() });
+        self.operations.push(Operation::DeleteRange { space, from, to });
     }
 
     /// How many operations there are.

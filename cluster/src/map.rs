@@ -277,7 +277,7 @@ impl Machine for MapMachine {
             None => ClusterMap::load(reader).map_err(|error| ApplyError::new(error.to_string()))?,
         };
         map.change(decode(command)?);
-        writes.put(Space::State, MAP_KEY, &encode(&map));
+        writes.put(Space::State, MAP_KEY, encode(&map));
         self.published.send_replace(Arc::new(map.clone()));
         self.map = Some(map);
         Ok(())

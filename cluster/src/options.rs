@@ -87,7 +87,8 @@ impl Default for Options {
             proposals_waiting_bytes_max: 64 * 1024 * 1024,
             log_kept_entries: 20_000,
             log_kept_bytes: 32 * 1024 * 1024,
-            log_cached_entries: 1_024,
+            // Of a node's dozen logs they are to stay in the processor's cache.
+            log_cached_entries: 128,
             log_cached_bytes: 1024 * 1024,
             block_cache_bytes: 64 * 1024 * 1024,
             write_hook: None,

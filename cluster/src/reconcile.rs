@@ -1,6 +1,11 @@
 //! What a group's leader does next to bring the group to what the map wishes. Pure: it knows what it is told.
 //!
 //! One step at a time, each safe to be the last: a leader may die after any of them, and the next one looks anew.
+//! No step leads to voters of which no majority is alive and caught up, and none takes the vote of whoever leads
+//! while another could.
+
+#[cfg(test)]
+mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -53,15 +58,18 @@ pub(crate) enum Step {
 pub(crate) fn next_step(fact: &Fact, wish: &Wish) -> Step {
     let Some(voters) = fact.configs.last() else { return Step::Wait("the group has no voters yet") };
     if fact.is_change_in_flight {
+        // Raft takes one change at a time.
         return Step::Wait("a change of the members is being committed");
     }
     if fact.configs.len() > 1 {
-        // A leader died in the middle of a change: it is brought to its end, whatever is wished now.
-        return Step::ChangeVoters(voters.clone());
+        // A leader died in the middle of a change. It is brought to its end whatever is wished now: there is no
+        // way back from it, and until then two majorities are needed for everything.
+        return with_heir(fact, voters, wish).unwrap_or_else(|| Step::ChangeVoters(voters.clone()));
     }
     if wish.voters.is_empty() {
         return Step::Wait("the map does not place the group yet");
     }
+    // A dead node is not added: nothing could be sent to it, and a log would be kept for it.
     let missing = wish
         .voters
         .union(&wish.learners)
@@ -69,8 +77,14 @@ pub(crate) fn next_step(fact: &Fact, wish: &Wish) -> Step {
     if let Some(node) = missing {
         return Step::AddLearner(*node);
     }
+    let unwished = |node: &&NodeId| !wish.learners.contains(node) && !wish.voters.contains(node);
+    let unwished = fact.learners.iter().find(unwished).map(|learner| Step::RemoveLearner(*learner));
     if *voters != wish.voters {
-        return change_voters(fact, wish, voters);
+        return match change_voters(fact, wish, voters) {
+            // What cannot go on holds nothing else up.
+            Step::Wait(why) => unwished.unwrap_or(Step::Wait(why)),
+            step => step,
+        };
     }
     if let Some(leader) = wish.leader
         && leader != fact.own
@@ -78,41 +92,60 @@ pub(crate) fn next_step(fact: &Fact, wish: &Wish) -> Step {
     {
         return Step::TransferTo(leader);
     }
-    let unwished = |node: &&NodeId| !wish.learners.contains(node) && !wish.voters.contains(node);
-    if let Some(learner) = fact.learners.iter().find(unwished) {
-        return Step::RemoveLearner(*learner);
+    if let Some(step) = unwished {
+        return step;
     }
-    Step::Nothing
+    let has_all = wish.learners.iter().all(|node| fact.learners.contains(node));
+    if has_all { Step::Nothing } else { Step::Wait("a wished replica is not alive") }
 }
 
+/// The step to the wished voters. One that is wished to be a learner from now on is dropped with the others, and
+/// added again as what it is to be.
 fn change_voters(fact: &Fact, wish: &Wish, voters: &BTreeSet<NodeId>) -> Step {
     // All at once, when all can vote with effect: a group on the way from one replica to three is better off with
-    // one than with two, of which either can stop it.
-    let is_ready = |node: &&NodeId| voters.contains(node) || is_caught_up(fact, **node);
-    if !wish.voters.iter().all(|node| is_ready(&node)) {
+    // one than with two, of which either can stop it. Who votes already may be dead: it is no worse off then.
+    let is_ready = |node: &NodeId| voters.contains(node) || is_caught_up(fact, *node);
+    if !wish.voters.iter().all(is_ready) {
         return Step::Wait("a new replica has not caught up yet");
     }
-    let alive = wish.voters.iter().filter(|node| fact.alive.contains(node)).count();
-    if alive * 2 <= wish.voters.len() {
-        return Step::Wait("too few of the wished replicas are alive");
+    if !has_majority(fact, &wish.voters) {
+        return Step::Wait("too few of the wished replicas are alive and have caught up");
     }
     if wish.voters.contains(&fact.own) {
         return Step::ChangeVoters(wish.voters.clone());
     }
-    // A leader that is to go hands over first, so that no moment is without one.
-    let heirs = wish.leader.into_iter().chain(wish.voters.iter().copied());
-    match heirs.into_iter().find(|heir| can_lead(fact, voters, *heir)) {
-        Some(heir) => Step::TransferTo(heir),
-        None if wish.voters.is_disjoint(voters) || !voters.is_superset(&wish.voters) => {
-            let with_own = wish.voters.iter().copied().chain([fact.own]).collect();
-            Step::ChangeVoters(with_own)
-        }
-        None => Step::Wait("no wished replica can take over yet"),
+    if let Some(step) = with_heir(fact, &wish.voters.intersection(voters).copied().collect(), wish) {
+        return step;
     }
+    // Those who can take over do not vote yet: they do so first beside the leader, which hands over then. It counts
+    // as caught up, so these have a majority as well.
+    let mut with_own = wish.voters.clone();
+    with_own.insert(fact.own);
+    if *voters == with_own {
+        return Step::Wait("no wished replica can take over yet");
+    }
+    Step::ChangeVoters(with_own)
 }
 
+/// A leader that is not to vote hands over first, so that no moment is without one: to the wished leader, or to
+/// whoever is furthest on. None where there is no such need, or nobody who can.
+fn with_heir(fact: &Fact, heirs: &BTreeSet<NodeId>, wish: &Wish) -> Option<Step> {
+    if heirs.contains(&fact.own) {
+        return None;
+    }
+    let able = heirs.iter().copied().filter(|heir| can_lead(fact, heirs, *heir));
+    let best = able.min_by_key(|heir| (wish.leader != Some(*heir), fact.lag.get(heir).copied(), *heir));
+    best.map(Step::TransferTo)
+}
+
+fn has_majority(fact: &Fact, voters: &BTreeSet<NodeId>) -> bool {
+    voters.iter().filter(|voter| is_caught_up(fact, **voter)).count() * 2 > voters.len()
+}
+
+/// The leader is behind nobody.
 fn is_caught_up(fact: &Fact, node: NodeId) -> bool {
-    fact.alive.contains(&node) && fact.lag.get(&node).is_some_and(|lag| *lag <= CAUGHT_UP_ENTRIES)
+    let is_near = |lag: &u64| *lag <= CAUGHT_UP_ENTRIES;
+    node == fact.own || fact.alive.contains(&node) && fact.lag.get(&node).is_some_and(is_near)
 }
 
 fn can_lead(fact: &Fact, voters: &BTreeSet<NodeId>, node: NodeId) -> bool {

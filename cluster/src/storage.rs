@@ -1,14 +1,15 @@
 //! What a node keeps on disk: one `RocksDB` for the logs, votes and applied state of all its groups.
 //!
 //! - `database`: how it is opened. `keys` and `codec`: every byte in it, frozen.
-//! - `writer`: the one thread that writes, and flushes for all groups at once. `health`: once it failed, it
-//!   stays failed. `progress`: how far it has come.
+//! - `writer`: the one thread that writes, and flushes for all groups at once; `queue`: the way to it. `health`:
+//!   once it failed, it stays failed. `progress`: how far it has come. `behind`: what is applied and has time.
 //! - `log`: a group's log as openraft uses it, behind the small trait `LogDisk`.
 //! - `state`, `reader`: a replica's applied data. `snapshot`: its copy for another replica; `staging`: one
 //!   that has arrived.
 //! - `witness`: a second record of how far the log was on disk, which notices what recovery drops;
 //!   `evidence` keeps it.
 
+pub(crate) mod behind;
 pub(crate) mod codec;
 pub(crate) mod database;
 pub(crate) mod evidence;
@@ -16,6 +17,7 @@ pub(crate) mod health;
 pub(crate) mod keys;
 pub(crate) mod log;
 pub(crate) mod progress;
+mod queue;
 mod reader;
 pub(crate) mod snapshot;
 pub(crate) mod staging;

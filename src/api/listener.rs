@@ -3,7 +3,9 @@
 //! hyper speaks HTTP. What it refuses before there is a request (a head that is no HTTP, is too large,
 //! does not arrive in time) is answered by `refusal`.
 
+pub(super) mod dormant;
 mod lingering;
+mod patience;
 mod refusal;
 
 use std::convert::Infallible;
@@ -16,14 +18,15 @@ use http::Request;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
-use hyper_util::rt::TokioTimer;
 use prometheus_client::metrics::gauge::Gauge;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 
 use super::Front;
+use dormant::Dormant;
 use lingering::Lingering;
+use patience::Patience;
 use refusal::Watched;
 
 /// What of a request's head is kept until it is whole, in bytes: more than the front lets pass, so that
@@ -71,9 +74,7 @@ impl Server {
         let settings = front.state().settings();
         let mut http = http1::Builder::new();
         // Not `pipeline_flush`: with it hyper keeps its refusals to itself while there are bytes unread.
-        http.timer(TokioTimer::new())
-            .header_read_timeout(settings.headers_timeout)
-            .max_buf_size(HEAD_MAX_BYTES);
+        http.header_read_timeout(settings.headers_timeout).max_buf_size(HEAD_MAX_BYTES);
         let places = Arc::new(Semaphore::new(settings.max_connections.min(Semaphore::MAX_PERMITS)));
         Self { front, http, places, shutdown: CancellationToken::new() }
     }
@@ -87,7 +88,8 @@ impl Server {
         }
         let open = self.front.state().metrics().connections.clone();
         let place = Place::take(place, open);
-        let (front, http, shutdown) = (self.front.clone(), self.http.clone(), self.shutdown.clone());
+        let (front, mut http, shutdown) = (self.front.clone(), self.http.clone(), self.shutdown.clone());
+        http.timer(Patience::default());
         self.front.state().spawn(serve(front, http, stream, peer, shutdown, place));
     }
 }
@@ -129,7 +131,7 @@ async fn serve(
     let ended = tokio::select! {
         biased;
         ended = &mut connection => ended,
-        () = shutdown.cancelled() => {
+        () = Dormant::new(shutdown.cancelled_owned()) => {
             std::pin::Pin::new(&mut connection).graceful_shutdown();
             (&mut connection).await
         }

@@ -9,6 +9,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::listener::dormant::Dormant;
 use super::origin::Admission;
 use crate::caller::Caller;
 use crate::clock::Clock;
@@ -180,11 +181,15 @@ impl ApiState {
 
     /// Runs a task until it is done or the drain's time is over.
     pub(super) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
-        let over = self.0.over.clone();
+        let over = Dormant::new(self.0.over.clone().cancelled_owned());
         // Boxed, for a future that is handed on takes its room again at every step.
         let task = Box::pin(task);
         self.0.tasks.spawn(async move {
-            over.run_until_cancelled(task).await;
+            tokio::select! {
+                biased;
+                () = over => {}
+                () = task => {}
+            }
         });
     }
 

@@ -1,10 +1,11 @@
 //! The activation: an object in memory as a ractor actor, one turn at a time.
 //!
-//! The actor takes a call from its mailbox, runs the turn, hands the commit to the shard and goes on
-//! to the next call at once; what the turn gives out waits at the gate. It ends when nobody has used
-//! it for a while, when its node no longer leads, when a commit fails, or when a class panics, and what
+//! The actor takes a call from its mailbox (those that found nobody before them have taken their turn
+//! already, see [`super::stage`]), runs the turn, hands the commit to the shard and goes on to the next
+//! call at once; what the turn gives out waits at the gate. It ends when nobody has used it for a while, when its node no longer leads, when a commit fails, or when a class panics, and what
 //! it had not begun goes to its successor.
 
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
 
 use ractor::{Actor, ActorProcessingErr, ActorRef, ActorRuntime, SupervisionEvent};
@@ -12,12 +13,12 @@ use stead_cluster::{Shard, Space, Term};
 
 use super::active::Active;
 use super::failure;
-use super::gate::{Gate, Output};
+use super::gate::Gate;
 use super::parts::Parts;
 use super::presence::Presence;
 use super::recent::Recent;
+use super::stage::Stage;
 use super::storage::{Keys, unreadable};
-use super::turns::Turned;
 use super::work::Work;
 use crate::class::Class;
 use crate::error::{Code, Error};
@@ -57,8 +58,15 @@ struct Birth {
 
 /// The actor's state. However it is dropped, the registry learns that the activation has ended.
 struct State {
-    loaded: Result<Active, Error>,
+    loaded: Result<Loaded, Error>,
     life: Life,
+}
+
+/// What the actor waits on before a turn.
+struct Loaded {
+    gate: Arc<Gate>,
+    shard: Shard,
+    term: Term,
 }
 
 struct Life(Arc<Presence>);
@@ -66,6 +74,7 @@ struct Life(Arc<Presence>);
 impl Drop for Life {
     fn drop(&mut self) {
         self.0.end();
+        self.0.stage.close();
     }
 }
 
@@ -76,60 +85,74 @@ impl Actor for Activation {
 
     async fn pre_start(&self, _myself: ActorRef<Work>, birth: Birth) -> Result<State, ActorProcessingErr> {
         let life = Life(birth.presence.clone());
-        Ok(State { loaded: load(birth).await, life })
+        let loaded = load(birth).await.map(|active| {
+            let loaded = Loaded { gate: active.gate.clone(), shard: active.shard.clone(), term: active.term };
+            life.0.stage.open(active);
+            loaded
+        });
+        Ok(State { loaded, life })
     }
 
+    /// Takes the turn of a call in the mailbox. Until it is over nobody else takes one.
     async fn handle(
         &self,
         myself: ActorRef<Work>,
         work: Work,
         state: &mut State,
     ) -> Result<(), ActorProcessingErr> {
-        let active = match &mut state.loaded {
-            Ok(active) => active,
+        let loaded = match &state.loaded {
+            Ok(loaded) => loaded,
             Err(error) => {
-                work.begin().2.send(Err(error.clone()));
+                work.begin().reply.send(Err(error.clone()));
                 end(&myself, &state.life);
                 return Ok(());
             }
         };
-        active.gate.at_most(limits::COMMITS_IN_FLIGHT_MAX - 1).await;
-        if active.keys_too_large() {
-            active.shed_keys().await;
+        let stage = &state.life.0.stage;
+        loaded.gate.at_most(limits::COMMITS_IN_FLIGHT_MAX - 1).await;
+        if stage.lock().as_ref().is_some_and(Active::keys_too_large) {
+            loaded.shed_keys(stage).await;
         }
-        if active.gate.failed() || active.shard.lead().ok() != Some(active.term) {
+        let is_over = loaded.gate.failed() || loaded.shard.lead().ok() != Some(loaded.term);
+        let mut active = stage.lock();
+        let Some(object) = active.as_mut().filter(|_| !is_over) else {
+            drop(active);
             // Dropped, the call and all behind it go to the successor.
             drop(work);
             end(&myself, &state.life);
             return Ok(());
-        }
-        let (task, caller, reply) = work.begin();
-        match active.take(task, &caller) {
-            Turned::Read(answer) => {
-                // Asked again after the read: the process may have been paused since, and led no longer.
-                let answer = answer.and_then(|answer| match active.shard.lead() {
-                    Ok(term) if term == active.term => Ok(answer),
-                    Ok(_) => Err(failure::rests_on_failed()),
-                    Err(refused) => Err(failure::not_leading(&refused)),
-                });
-                active.gate.after_reads(Output { update: None, timer: None, reply, answer });
-            }
-            Turned::Commit { command, update, timer, answer } => {
-                let number = active.gate.after_commit(Output { update, timer, reply, answer: Ok(answer) });
-                let gate = active.gate.clone();
-                active.shard.propose(
-                    active.term,
-                    command,
-                    Box::new(move |verdict| gate.settle(number, &verdict)),
-                );
+        };
+        let begun = work.begin();
+        match catch_unwind(AssertUnwindSafe(|| object.take(begun.task, &begun.caller))) {
+            Ok(turned) => object.let_out(turned, begun.reply),
+            Err(panic) => {
+                *active = None;
+                drop(active);
+                resume_unwind(panic); // to the supervisor
             }
         }
+        drop(active);
+        drop(begun.queued);
         Ok(())
+    }
+}
+
+impl Loaded {
+    /// Lets go of the keys in memory, once everything in there is written.
+    async fn shed_keys(&self, stage: &Stage) {
+        self.gate.at_most(0).await;
+        let index = self.gate.settled().index;
+        if self.shard.wait_written(index).await.is_ok()
+            && let Some(active) = stage.lock().as_mut()
+        {
+            active.keys.drop_cache();
+        }
     }
 }
 
 fn end(myself: &ActorRef<Work>, life: &Life) {
     life.0.end();
+    life.0.stage.close();
     myself.stop(None);
 }
 
@@ -175,17 +198,8 @@ fn read(shard: &Shard, address: &ObjectAddress) -> Result<(Meta, Keys), StorageE
 }
 
 impl Active {
-    fn keys_too_large(&self) -> bool {
+    pub(super) fn keys_too_large(&self) -> bool {
         self.keys.too_large()
-    }
-
-    /// Lets go of the keys in memory, once everything in there is written.
-    async fn shed_keys(&mut self) {
-        self.gate.at_most(0).await;
-        let index = self.gate.settled().index;
-        if self.shard.wait_written(index).await.is_ok() {
-            self.keys.drop_cache();
-        }
     }
 }
 

@@ -115,6 +115,18 @@ impl Gate {
         self.opened.notify_waiters();
     }
 
+    /// Whether nothing is held here, and no commit failed.
+    pub(crate) fn is_open(&self) -> bool {
+        let inner = self.inner.lock();
+        inner.settled == inner.proposed && !inner.failed
+    }
+
+    /// Whether fewer than `most` commits are on their way, and none failed.
+    pub(crate) fn has_room_for(&self, most: u64) -> bool {
+        let inner = self.inner.lock();
+        inner.proposed - inner.settled < most && !inner.failed
+    }
+
     /// Whether a commit failed; the activation must end.
     pub(crate) fn failed(&self) -> bool {
         self.inner.lock().failed

@@ -18,6 +18,7 @@ use super::forward::Hints;
 use super::parts::Parts;
 use super::registry::{Entry, Registry};
 use super::relay;
+use super::stage::{self, Attempt};
 use super::streams::Stream;
 use super::work::{Task, Work};
 use super::{Answer, Location, Options, Request};
@@ -193,9 +194,16 @@ impl Runtime {
             }
             Err(error) => return Ok(Err(error)),
         };
-        let (work, answer) = Work::new(task, Arc::new(caller.clone()), admission);
-        // A refused message is dropped, and so comes back as one that did not run.
-        drop(actor.send_message(work));
+        let answer = match stage::attempt(task, caller, admission) {
+            Attempt::Answered(answer) => return Ok(answer),
+            Attempt::Held(answer) => answer,
+            Attempt::Busy(task, admission) => {
+                let (work, answer) = Work::new(task, Arc::new(caller.clone()), admission);
+                // A refused message is dropped, and so comes back as one that did not run.
+                drop(actor.send_message(work));
+                answer
+            }
+        };
         let Ok(given) = timeout_at(caller.deadline.into(), answer).await else {
             return Ok(Err(late(intent)));
         };

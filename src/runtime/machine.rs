@@ -90,54 +90,54 @@ fn write(commit: &Commit, writes: &mut Writes) {
     let address = &commit.address;
     if let Some(generation) = commit.retired_generation() {
         let range = keys::state_range(address, generation);
-        writes.delete_range(Space::State, &range.start, &range.end);
+        writes.delete_range(Space::State, range.start, range.end);
     }
     for op in &commit.ops {
         match op {
             Op::Put { key, value } => {
                 let row = keys::state(address, commit.meta.generation, key.space, key.key.as_str());
-                writes.put(Space::State, &row, &codec::encode_stored(value));
+                writes.put(Space::State, row, codec::encode_stored(value));
             }
             Op::Delete { key } => {
                 let row = keys::state(address, commit.meta.generation, key.space, key.key.as_str());
-                writes.delete(Space::State, &row);
+                writes.delete(Space::State, row);
             }
             // The generation is raised; the old one's keys are gone above.
             Op::Clear => {}
         }
     }
     for version in commit.history_trim.clone() {
-        writes.delete(Space::State, &keys::history(address, Version(version)));
+        writes.delete(Space::State, keys::history(address, Version(version)));
     }
     if let Some(update) = Update::from_commit(commit) {
         let text = codec::encode_history(&update.to_history_text());
-        writes.put(Space::State, &keys::history(address, update.version), &text);
+        writes.put(Space::State, keys::history(address, update.version), text);
     }
     if let Some(record) = &commit.record {
-        writes.put(Space::State, &keys::record_by_key(address, &record.key), &codec::encode_record(record));
+        writes.put(Space::State, keys::record_by_key(address, &record.key), codec::encode_record(record));
         let row = keys::record_by_sequence(address, record.sequence);
-        writes.put(Space::State, &row, &codec::encode_slot(&record.slot()));
+        writes.put(Space::State, row, codec::encode_slot(&record.slot()));
     }
     for slot in &commit.dropped_records {
-        writes.delete(Space::State, &keys::record_by_key(address, &slot.key));
-        writes.delete(Space::State, &keys::record_by_sequence(address, slot.sequence));
+        writes.delete(Space::State, keys::record_by_key(address, &slot.key));
+        writes.delete(Space::State, keys::record_by_sequence(address, slot.sequence));
     }
     timer(commit, commit.alarm_move(), TimelineKind::Alarm, writes);
     timer(commit, commit.due_move(), TimelineKind::Due, writes);
     if commit.forgets_object {
         let range = keys::object_range(address);
-        writes.delete_range(Space::State, &range.start, &range.end);
+        writes.delete_range(Space::State, range.start, range.end);
     } else {
-        writes.put(Space::State, &keys::meta(address), &codec::encode_meta(&commit.meta));
+        writes.put(Space::State, keys::meta(address), codec::encode_meta(&commit.meta));
     }
 }
 
 fn timer(commit: &Commit, moved: Move, kind: TimelineKind, writes: &mut Writes) {
     if let Some(from) = moved.from {
-        writes.delete(Space::Alarms, &keys::timeline(from, &commit.address, kind));
+        writes.delete(Space::Alarms, keys::timeline(from, &commit.address, kind));
     }
     if let Some(to) = moved.to {
-        writes.put(Space::Alarms, &keys::timeline(to, &commit.address, kind), &[]);
+        writes.put(Space::Alarms, keys::timeline(to, &commit.address, kind), []);
     }
 }
 

@@ -10,20 +10,21 @@ use stead_cluster::Term;
 use tokio::sync::Notify;
 
 use super::failure;
+use super::stage::Stage;
 use crate::error::Error;
 use crate::limits;
 
 /// Whether an activation is there, and how many calls are admitted to it.
-#[derive(Debug)]
 pub(crate) struct Presence {
     term: Term,
     admitted: AtomicUsize,
     ended: AtomicBool,
     changed: Notify,
+    /// Where its turns are taken.
+    pub(crate) stage: Stage,
 }
 
 /// A call's place in an activation's mailbox, until it is answered.
-#[derive(Debug)]
 pub(crate) struct Admission(Arc<Presence>);
 
 impl Presence {
@@ -33,6 +34,7 @@ impl Presence {
             admitted: AtomicUsize::new(0),
             ended: AtomicBool::new(false),
             changed: Notify::new(),
+            stage: Stage::default(),
         })
     }
 
@@ -75,6 +77,11 @@ impl Admission {
         let before = presence.admitted.fetch_add(1, Ordering::AcqRel);
         let admission = Self(presence.clone());
         if before >= limits::CALLS_ADMITTED_MAX { Err(failure::mailbox_full()) } else { Ok(admission) }
+    }
+
+    /// The activation that it is admitted to.
+    pub(crate) fn presence(&self) -> &Arc<Presence> {
+        &self.0
     }
 }
 

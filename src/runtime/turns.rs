@@ -10,8 +10,9 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::active::Active;
+use super::gate::Output;
 use super::records;
-use super::work::Task;
+use super::work::{Reply, Task};
 use super::{Absent, Action, Answer, Outcome, Request, cursor, failure};
 use crate::caller::Caller;
 use crate::class::Class;
@@ -47,6 +48,21 @@ enum Occasion {
 type Once = Option<(IdempotencyKey, Fingerprint)>;
 
 impl Active {
+    /// Lets out what came of a turn, or holds it at the gate until its commit is applied.
+    pub(crate) fn let_out(&mut self, turned: Turned, reply: Reply) {
+        match turned {
+            Turned::Read(answer) => {
+                self.gate.after_reads(Output { update: None, timer: None, reply, answer });
+            }
+            Turned::Commit { command, update, timer, answer } => {
+                let number = self.gate.after_commit(Output { update, timer, reply, answer: Ok(answer) });
+                let gate = self.gate.clone();
+                let done = Box::new(move |verdict| gate.settle(number, &verdict));
+                self.shard.propose(self.term, command, done);
+            }
+        }
+    }
+
     /// Takes one turn.
     pub(crate) fn take(&mut self, task: Task, caller: &Caller) -> Turned {
         let now = Timestamp(self.parts.clock.now_ms());
@@ -57,7 +73,20 @@ impl Active {
             Task::Alarm { at } => self.alarm(at, caller, now),
             Task::Due { at } => self.due(at, caller, now),
         };
-        turned.unwrap_or_else(|error| Turned::Read(Err(error)))
+        match turned {
+            Ok(Turned::Read(answer)) => Turned::Read(answer.and_then(|answer| self.still_leads(answer))),
+            Ok(commit) => commit,
+            Err(error) => Turned::Read(Err(error)),
+        }
+    }
+
+    /// An answer that was read, if this node leads still: the process may have been paused since it began.
+    fn still_leads(&self, answer: Answer) -> Result<Answer, Error> {
+        match self.shard.lead() {
+            Ok(term) if term == self.term => Ok(answer),
+            Ok(_) => Err(failure::rests_on_failed()),
+            Err(refused) => Err(failure::not_leading(&refused)),
+        }
     }
 
     fn request(&mut self, request: Request, caller: &Caller, now: Timestamp) -> Result<Turned, Error> {

@@ -9,6 +9,7 @@ use tokio::sync::oneshot;
 
 use super::failure::{self, Failure};
 use super::presence::Admission;
+use super::stage::Queued;
 use crate::caller::Caller;
 use crate::error::Error;
 use crate::object::Timestamp;
@@ -39,6 +40,16 @@ pub(crate) struct Work {
     task: Option<Task>,
     caller: Arc<Caller>,
     reply: Option<Reply>,
+    queued: Option<Queued>,
+}
+
+/// A turn that has begun.
+pub(crate) struct Begun {
+    pub(crate) task: Task,
+    pub(crate) caller: Arc<Caller>,
+    pub(crate) reply: Reply,
+    /// Held until the turn is over.
+    pub(crate) queued: Queued,
 }
 
 /// Where the answer goes. Holds the call's place in the mailbox until then.
@@ -53,16 +64,17 @@ impl Work {
         caller: Arc<Caller>,
         admission: Admission,
     ) -> (Self, oneshot::Receiver<Given>) {
-        let (sender, receiver) = oneshot::channel();
-        let reply = Reply { sender: Some(sender), _admission: admission };
-        (Self { task: Some(task), caller, reply: Some(reply) }, receiver)
+        let queued = Some(Queued::new(&admission));
+        let (reply, receiver) = Reply::new(admission);
+        (Self { task: Some(task), caller, reply: Some(reply), queued }, receiver)
     }
 
     /// Begins the turn: from here on a dropped reply means a panic.
-    pub(crate) fn begin(mut self) -> (Task, Arc<Caller>, Reply) {
+    pub(crate) fn begin(mut self) -> Begun {
         let task = self.task.take().expect("work begins once");
         let reply = self.reply.take().expect("work begins once");
-        (task, self.caller.clone(), reply)
+        let queued = self.queued.take().expect("work begins once");
+        Begun { task, caller: self.caller.clone(), reply, queued }
     }
 }
 
@@ -75,6 +87,11 @@ impl Drop for Work {
 }
 
 impl Reply {
+    pub(crate) fn new(admission: Admission) -> (Self, oneshot::Receiver<Given>) {
+        let (sender, receiver) = oneshot::channel();
+        (Self { sender: Some(sender), _admission: admission }, receiver)
+    }
+
     /// Answers.
     pub(crate) fn send(self, answer: Result<Answer, Error>) {
         self.give(answer.map_err(Failure::Answered));

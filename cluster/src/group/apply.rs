@@ -1,9 +1,10 @@
 //! The apply task of one group: openraft's state machine, which hands committed commands to the application's
 //! [`Machine`] and its writes to the writer thread.
 //!
-//! The writes of an entry and the record that it is applied travel in one batch. They follow their entry in
-//! the same write-ahead log, so that after a crash the state is never ahead of the log; what of it is missing
-//! is applied again. Callers are answered here, after apply, in log order.
+//! The writes of an entry and the record that it is applied travel in one batch, in their own time
+//! ([`crate::storage::behind`]). They follow their entry in the same write-ahead log, so that after a crash the
+//! state is never ahead of the log; what of it is missing is applied again. Callers are answered here, after
+//! apply, in log order.
 
 use std::io;
 use std::sync::Arc;
@@ -21,6 +22,7 @@ use crate::metrics::ClusterMetrics;
 use crate::raft::{Commands, Effect, Entry, LogId, StoredMembership, TypeConfig, term_of};
 use crate::sabotage::{self, Sabotage};
 use crate::storage::Reader;
+use crate::storage::behind::Added;
 use crate::storage::codec::Applied;
 use crate::storage::snapshot::ShardSnapshot;
 use crate::storage::staging::Staged;
@@ -111,16 +113,19 @@ impl StateMachine {
         Ok(Effect::Applied)
     }
 
-    /// Hands what is pending to the writer, then answers.
+    /// Hands over what is pending, to be written some time, then answers.
     async fn hand_over(&mut self, pending: Pending) -> Result<(), io::Error> {
         let Some(log_id) = self.applied.log_id.filter(|_| pending.entries > 0) else { return Ok(()) };
         let membership = pending.membership_changed.then_some(&self.membership);
-        let rows = self.store.rows(pending.writes, &self.applied, membership);
-        let confirm = Confirm::Progress(self.store.written.clone(), log_id.index);
-        self.writer.send(Change::Rows { rows, flush: false }, confirm).await?;
+        if self.store.behind.add(pending.writes, &self.applied, membership) == Added::First {
+            self.writer.send(Change::BehindLater(self.store.clone()), Confirm::Nobody).await?;
+        }
         self.metrics.entries_applied.add(pending.entries as u64);
         self.standing.applied(log_id.index, term_of(&log_id));
         pending.answers.into_iter().for_each(|(responder, effect)| responder.send(effect));
+        if self.store.behind.is_full() {
+            self.writer.write(Change::Behind(self.store.clone())).await?;
+        }
         Ok(())
     }
 
@@ -174,10 +179,12 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
             Ok(staged) => staged,
             Err(snapshot) => Staged::receive(self.store.clone(), self.writer.clone(), snapshot).await?,
         };
+        // It belongs to what the snapshot replaces.
+        self.store.behind.clear();
         let old = self.store.incarnation();
         let (new, (sequence_term, sequence)) = staged.keep();
         let applied = Applied { incarnation: new, log_id: meta.last_log_id, sequence, sequence_term };
-        let rows = self.store.rows(Writes::default(), &applied, Some(&meta.last_membership));
+        let rows = self.store.record_rows(&applied, &meta.last_membership);
         self.write(rows, true).await?;
         self.store.switch_to(new);
         (self.applied, self.membership) = (applied, meta.last_membership.clone());
@@ -214,11 +221,10 @@ impl RaftSnapshotBuilder<TypeConfig> for Builder {
 
 /// A snapshot of this moment: what is applied is in it. Its index is read in the same moment as its data.
 async fn take(
-    store: &StateStore,
+    store: &Arc<StateStore>,
     writer: &Writer,
 ) -> Result<SnapshotOf<TypeConfig, ShardSnapshot>, io::Error> {
-    // A write of nothing, behind those of what is applied.
-    writer.write(Change::Rows { rows: Vec::new(), flush: false }).await?;
+    writer.write(Change::Behind(store.clone())).await?;
     let (pinned, applied, membership) = store.view()?;
     let meta = StateMachine::meta(&applied, membership);
     let snapshot = ShardSnapshot::own(store.group, &applied, pinned);

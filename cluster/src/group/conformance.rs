@@ -138,8 +138,8 @@ async fn apply(replica: &mut Replica, term: u64, from: u64, to: u64, mut sequenc
     });
     let entries: Vec<_> = entries.collect();
     replica.machine.apply(stream::iter(entries)).await.expect("they are applied");
-    // A write behind all others: what was applied is in RocksDB.
-    replica.writer.write(Change::Rows { rows: Vec::new(), flush: false }).await.expect("the disk works");
+    // Now, so that what was applied is in RocksDB.
+    replica.writer.write(Change::Behind(replica.store.clone())).await.expect("the disk works");
 }
 
 fn keys(replica: &Replica, space: Space) -> Vec<String> {
@@ -157,11 +157,11 @@ async fn a_snapshot_replaces_the_state_of_another_replica() {
     let (mut from, mut to) = (small(&ends), small(&ends));
     apply(&mut from, 1, 1, 3_000, 1).await;
     apply(&mut to, 1, 1, 2, 1).await;
-    to.writer
-        .write(Change::Rows { rows: to.store.rows(stale(), &applied_of(&to), None), flush: false })
-        .await
-        .expect("it is written");
+    to.store.behind.add(stale(), &applied_of(&to), None);
+    to.writer.write(Change::Behind(to.store.clone())).await.expect("it is written");
     assert_eq!(keys(&to, Space::State).len(), 3);
+    // And again, but not written yet: it must not come after the snapshot.
+    to.store.behind.add(stale(), &applied_of(&to), None);
 
     let snapshot = from.machine.get_current_snapshot().await.expect("it can be read").expect("there is one");
     assert_eq!(snapshot.meta.last_log_id, Some(log_id(1, 3_000)));

@@ -158,7 +158,14 @@ async fn start_raft(
     let links = Links { group: id, network: parts.network.clone(), lease: lease.clone() };
     let raft = Raft::new(member.identity.node, member.config.clone(), links, log.clone(), machine).await;
     let raft = raft.map_err(|error| error.to_string())?;
-    Ok(Running { metrics: raft.metrics(), server: raft.server_metrics(), lease, raft, log })
+    Ok(Running {
+        metrics: raft.metrics(),
+        server: raft.server_metrics(),
+        lease,
+        raft,
+        log,
+        writer: parts.writer.clone(),
+    })
 }
 
 /// Compares what was recovered with what was surely on disk.

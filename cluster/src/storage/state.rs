@@ -1,11 +1,12 @@
-//! The applied state of one replica: where it lies, and how its writes become rows under full keys.
+//! The applied state of one replica: where it lies, and the records of what of the log it holds.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use crate::machine::{Operation, Space, Writes};
+use crate::machine::Space;
 use crate::raft::StoredMembership;
 use crate::storage::ReadError;
+use crate::storage::behind::Behind;
 use crate::storage::codec::{self, Applied};
 use crate::storage::database::Database;
 use crate::storage::keys::{self, Column, FIRST_INCARNATION, GroupId, Incarnation, Record};
@@ -21,7 +22,9 @@ pub(crate) struct StateStore {
     /// The newest incarnation that was given to data, be it in vain.
     newest: AtomicU32,
     /// The last index whose writes are in `RocksDB`.
-    pub(crate) written: Arc<Progress>,
+    pub(crate) written: Progress,
+    /// The writes of those behind it.
+    pub(crate) behind: Behind,
 }
 
 impl StateStore {
@@ -29,7 +32,8 @@ impl StateStore {
     pub(crate) fn new(group: GroupId, database: Arc<Database>) -> Self {
         let incarnation = AtomicU32::new(FIRST_INCARNATION);
         let newest = AtomicU32::new(FIRST_INCARNATION);
-        Self { group, database, incarnation, newest, written: Arc::default() }
+        let (written, behind) = (Progress::default(), Behind::default());
+        Self { group, database, incarnation, newest, written, behind }
     }
 
     /// Takes up the data as it is on disk: gives what of the log it holds.
@@ -72,30 +76,14 @@ impl StateStore {
         next(before.expect("the closure always gives a number"))
     }
 
-    /// The rows of applied writes, with the records of what is now applied.
-    pub(crate) fn rows(
-        &self,
-        writes: Writes,
-        applied: &Applied,
-        membership: Option<&StoredMembership>,
-    ) -> Vec<Row> {
-        let full = |key: &[u8]| keys::data(self.group, applied.incarnation, key);
-        let row = |operation| match operation {
-            Operation::Put { space, key, value } => Row::Put(column_of(self.group, space), full(&key), value),
-            Operation::Delete { space, key } => Row::Delete(column_of(self.group, space), full(&key)),
-            Operation::DeleteRange { space, from, to } => {
-                Row::DeleteRange(column_of(self.group, space), full(&from), full(&to))
-            }
-        };
-        let mut rows: Vec<Row> = writes.into_operations().into_iter().map(row).collect();
+    /// The rows that say what is applied.
+    pub(crate) fn record_rows(&self, applied: &Applied, membership: &StoredMembership) -> Vec<Row> {
         let column = records_column(self.group);
-        if let Some(membership) = membership {
-            let record = keys::replica_record(self.group, Record::Membership);
-            rows.push(Row::Put(column, record, codec::encode_membership(membership)));
-        }
-        let record = keys::replica_record(self.group, Record::Applied);
-        rows.push(Row::Put(column, record, codec::encode_applied(applied)));
-        rows
+        let row = |record, value| Row::Put(column, keys::replica_record(self.group, record), value);
+        vec![
+            row(Record::Membership, codec::encode_membership(membership)),
+            row(Record::Applied, codec::encode_applied(applied)),
+        ]
     }
 
     /// The rows that remove the data of an incarnation.
@@ -148,7 +136,7 @@ pub(crate) fn column_of(group: GroupId, space: Space) -> Column {
     }
 }
 
-fn records_column(group: GroupId) -> Column {
+pub(crate) fn records_column(group: GroupId) -> Column {
     column_of(group, Space::State)
 }
 

@@ -1,35 +1,37 @@
 //! The one thread that writes to `RocksDB`.
 //!
 //! Whatever has gathered while the last batch was flushed becomes the next batch: one `WriteBatch`, one flush
-//! for all groups of the node. Writes of applied state ride along and ask for no flush of their own, since
-//! the log rebuilds them. Nothing is confirmed before the batch it is in is on disk, in the order it came.
-//! After a failure every write fails, those that wait and those to come.
+//! for all groups of the node. Writes of applied state wait in [`super::behind`], ride along when it is time
+//! and ask for no flush of their own, since the log rebuilds them. Nothing is confirmed before the batch it is
+//! in is on disk, in the order it came. After a failure every write fails, those that wait and those to come.
 //!
 //! In a simulation it is a task in the place of a thread, whose disk takes the runtime's time ([`SimulatedDisk`]).
 
+use std::collections::VecDeque;
 use std::sync::Arc;
-use std::time::Instant;
 
 use openraft::storage::IOFlushed;
 use rocksdb::{WriteBatch, WriteOptions};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::oneshot;
+use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 
 use crate::metrics::ClusterMetrics;
 use crate::raft::{Entry, LogId, TypeConfig, Vote};
 use crate::sabotage::{self, Sabotage};
+use crate::storage::behind::BEHIND_MAX;
 use crate::storage::database::Rocks;
 use crate::storage::health::Health;
 use crate::storage::keys::{Column, GroupId};
 use crate::storage::log::LogDisk;
 use crate::storage::progress::Progress;
+use crate::storage::queue::{self, Receiver, Sender};
+use crate::storage::state::StateStore;
 use crate::storage::witness::{Witness, vote_note};
 use crate::storage::{SimulatedDisk, WriteHook, WriteKind};
 
 /// Writes that may wait for the thread; those who bring more wait for room.
 const QUEUE_MAX: usize = 8_192;
-/// Writes taken into one batch at most.
-const BATCH_WRITES_MAX: usize = 4_096;
 /// Bytes after which a batch takes no more writes.
 const BATCH_BYTES_MAX: usize = 16 * 1024 * 1024;
 
@@ -54,8 +56,12 @@ pub(crate) struct Write {
 pub(crate) enum Change {
     /// A change of a group's log or vote: flushed.
     Log { group: GroupId, change: LogChange },
-    /// Puts and deletes under full keys, in order.
+    /// Puts and removed ranges under full keys, in order.
     Rows { rows: Vec<Row>, flush: bool },
+    /// What a replica has applied and not written yet: now.
+    Behind(Arc<StateStore>),
+    /// The same, but after [`BEHIND_MAX`].
+    BehindLater(Arc<StateStore>),
     /// Nothing: the thread ends behind the writes before it.
     End,
 }
@@ -73,7 +79,6 @@ pub(crate) enum LogChange {
 /// A change of one key, or of a range of keys.
 pub(crate) enum Row {
     Put(Column, Vec<u8>, Vec<u8>),
-    Delete(Column, Vec<u8>),
     DeleteRange(Column, Vec<u8>, Vec<u8>),
 }
 
@@ -81,14 +86,14 @@ pub(crate) enum Row {
 pub(crate) enum Confirm {
     Nobody,
     Raft(IOFlushed<TypeConfig>, Arc<Progress>, u64),
-    Progress(Arc<Progress>, u64),
+    Written(Arc<StateStore>, u64),
     Waiter(oneshot::Sender<Result<(), WriteFailed>>),
 }
 
 /// The way to the writer thread.
 #[derive(Clone)]
 pub(crate) struct Writer {
-    queue: mpsc::Sender<Write>,
+    queue: Sender<Write>,
 }
 
 impl Writer {
@@ -103,20 +108,32 @@ impl Writer {
         hook: Option<Arc<dyn WriteHook>>,
         simulated: Option<Arc<dyn SimulatedDisk>>,
     ) -> std::io::Result<(Self, oneshot::Receiver<()>)> {
-        let (queue, writes) = mpsc::channel(QUEUE_MAX);
+        let (queue, writes) = queue::queue(QUEUE_MAX);
         let (ended, end) = oneshot::channel();
-        let (scratch, noted) = (Vec::new(), Vec::new());
-        let thread = Thread { rocks, log, witness, health, metrics, hook, scratch, noted, has_ended: false };
-        // Both drop their share of the database first. Nobody waits for the end of a node that is dropped
-        // without a shutdown.
+        let thread = Thread {
+            rocks,
+            log,
+            witness,
+            health,
+            metrics,
+            hook,
+            scratch: Vec::new(),
+            noted: Vec::new(),
+            later: VecDeque::new(),
+            has_ended: false,
+        };
+        // Both drop their share of the database first, and what came too late. Nobody waits for the end of a
+        // node that is dropped without a shutdown.
         if let Some(disk) = simulated {
             TaskTracker::new().spawn(async move {
-                thread.run_as_task(writes, disk.as_ref()).await;
+                thread.run_as_task(&writes, disk.as_ref()).await;
+                drop(writes);
                 let _ = ended.send(());
             });
         } else {
             std::thread::Builder::new().name("stead-writer".to_owned()).spawn(move || {
-                thread.run(writes);
+                thread.run(&writes);
+                drop(writes);
                 let _ = ended.send(());
             })?;
         }
@@ -160,7 +177,22 @@ struct Thread {
     scratch: Vec<u8>,
     /// What the witness is to say of the batch once it is on disk.
     noted: Vec<(GroupId, Noted)>,
+    /// Replicas with applied writes that wait, and until when, the first to be written first.
+    later: VecDeque<(Instant, Arc<StateStore>)>,
     has_ended: bool,
+}
+
+/// A batch in the making.
+struct Staged {
+    batch: WriteBatch,
+    kind: WriteKind,
+    confirms: Vec<Confirm>,
+}
+
+impl Default for Staged {
+    fn default() -> Self {
+        Self { batch: WriteBatch::default(), kind: WriteKind::Unsynced, confirms: Vec::new() }
+    }
 }
 
 #[derive(Clone, Copy)]
@@ -180,31 +212,56 @@ impl Drop for Thread {
 }
 
 impl Thread {
-    fn run(mut self, mut queue: mpsc::Receiver<Write>) {
+    fn run(mut self, queue: &Receiver<Write>) {
         let mut waiting = Vec::new();
-        while !self.has_ended && queue.blocking_recv_many(&mut waiting, BATCH_WRITES_MAX) > 0 {
+        while !self.has_ended && queue.take(&mut waiting, self.due()) {
             self.metrics.writer_queue.set(queue.len() as u64);
             let mut writes = waiting.drain(..).peekable();
+            // Once at least: it may be time for what waits.
+            self.write_batch(&mut writes).confirm();
             while writes.peek().is_some() {
                 self.write_batch(&mut writes).confirm();
             }
+        }
+        while let Some(write) = self.next_at_end() {
+            self.write_batch(&mut std::iter::once(write)).confirm();
         }
         self.write_last();
     }
 
     /// The same as a task: the disk's time is the runtime's.
-    async fn run_as_task(mut self, mut queue: mpsc::Receiver<Write>, disk: &dyn SimulatedDisk) {
+    async fn run_as_task(mut self, queue: &Receiver<Write>, disk: &dyn SimulatedDisk) {
         let mut waiting = Vec::new();
-        while !self.has_ended && queue.recv_many(&mut waiting, BATCH_WRITES_MAX).await > 0 {
+        while !self.has_ended && queue.take_async(&mut waiting, self.due()).await {
             let mut writes = std::mem::take(&mut waiting).into_iter().peekable();
-            while writes.peek().is_some() {
+            loop {
                 disk.begins().await;
                 let written = self.write_batch(&mut writes);
                 disk.ends(written.kind).await;
                 written.confirm();
+                if writes.peek().is_none() {
+                    break;
+                }
             }
         }
+        while let Some(write) = self.next_at_end() {
+            disk.begins().await;
+            let written = self.write_batch(&mut std::iter::once(write));
+            disk.ends(written.kind).await;
+            written.confirm();
+        }
         self.write_last();
+    }
+
+    /// When it is time for applied writes that wait.
+    fn due(&self) -> Option<Instant> {
+        self.later.front().map(|(due, _)| *due)
+    }
+
+    /// What waits is written at the end, so that the next start finds nothing to apply again.
+    fn next_at_end(&mut self) -> Option<Write> {
+        let (_, store) = self.later.pop_front()?;
+        Some(Write { change: Change::Behind(store), confirm: Confirm::Nobody })
     }
 
     fn write_last(&mut self) {
@@ -217,20 +274,24 @@ impl Thread {
 
     /// Writes one batch of what comes first.
     fn write_batch(&mut self, writes: &mut impl Iterator<Item = Write>) -> Written {
-        let mut batch = WriteBatch::default();
-        let mut confirms = Vec::new();
-        let mut kind = WriteKind::Unsynced;
+        let mut staged = Staged::default();
         let mut result = Ok(());
         for Write { change, confirm } in writes {
-            confirms.push(confirm);
-            result = self.stage(change, &mut batch, &mut kind);
-            if result.is_err() || batch.size_in_bytes() >= BATCH_BYTES_MAX {
+            result = self.stage(change, &mut staged);
+            staged.confirms.push(confirm);
+            if result.is_err() || staged.batch.size_in_bytes() >= BATCH_BYTES_MAX {
                 break;
             }
         }
-        if sabotage::is_on(Sabotage::ConfirmUnflushed) {
-            kind = WriteKind::Unsynced;
+        // One replica a batch, so that no flush of the log waits for many.
+        if let Some((due, _)) = self.later.front()
+            && *due <= Instant::now()
+            && let Some((_, store)) = self.later.pop_front()
+        {
+            self.stage_behind(store, &mut staged);
         }
+        let Staged { batch, kind, confirms } = staged;
+        let kind = if sabotage::is_on(Sabotage::ConfirmUnflushed) { WriteKind::Unsynced } else { kind };
         let result = result.and_then(|()| self.commit(batch, kind));
         if let Err(WriteFailed(reason)) = &result {
             self.health.fail(reason.clone());
@@ -238,29 +299,35 @@ impl Thread {
         Written { confirms, result, kind }
     }
 
-    fn stage(
-        &mut self,
-        change: Change,
-        batch: &mut WriteBatch,
-        kind: &mut WriteKind,
-    ) -> Result<(), WriteFailed> {
+    fn stage(&mut self, change: Change, staged: &mut Staged) -> Result<(), WriteFailed> {
         match change {
             Change::Log { group, change } => {
-                *kind = WriteKind::Synced;
+                staged.kind = WriteKind::Synced;
                 self.note(group, &change)?;
-                self.log.stage(group, &change, batch, &mut self.scratch);
+                self.log.stage(group, &change, &mut staged.batch, &mut self.scratch);
             }
             Change::Rows { rows, flush } => {
                 if flush {
-                    *kind = WriteKind::Synced;
+                    staged.kind = WriteKind::Synced;
                 }
                 for row in &rows {
-                    stage_row(&self.rocks, row, batch);
+                    stage_row(&self.rocks, row, &mut staged.batch);
                 }
             }
+            Change::Behind(store) => {
+                self.later.retain(|(_, other)| !Arc::ptr_eq(other, &store));
+                self.stage_behind(store, staged);
+            }
+            Change::BehindLater(store) => self.later.push_back((Instant::now() + BEHIND_MAX, store)),
             Change::End => self.has_ended = true,
         }
         Ok(())
+    }
+
+    fn stage_behind(&self, store: Arc<StateStore>, staged: &mut Staged) {
+        if let Some(index) = store.behind.stage(store.group, &self.rocks, &mut staged.batch) {
+            staged.confirms.push(Confirm::Written(store, index));
+        }
     }
 
     /// Notes what the witness is to say once the batch is on disk; a log that gets shorter it hears of before.
@@ -330,7 +397,6 @@ impl Thread {
 fn stage_row(rocks: &Rocks, row: &Row, batch: &mut WriteBatch) {
     match row {
         Row::Put(column, key, value) => batch.put_cf(rocks.column(*column), key, value),
-        Row::Delete(column, key) => batch.delete_cf(rocks.column(*column), key),
         Row::DeleteRange(column, from, to) => batch.delete_range_cf(rocks.column(*column), from, to),
     }
 }
@@ -360,9 +426,9 @@ impl Confirm {
                 }
                 flushed.io_completed(result.clone().map_err(std::io::Error::from));
             }
-            Self::Progress(progress, index) => match result {
-                Ok(()) => progress.reach(index),
-                Err(WriteFailed(reason)) => progress.stop(reason),
+            Self::Written(store, index) => match result {
+                Ok(()) => store.written.reach(index),
+                Err(WriteFailed(reason)) => store.written.stop(reason),
             },
             // A waiter that went away does not want to know.
             Self::Waiter(waiter) => drop(waiter.send(result.clone())),

@@ -42,7 +42,7 @@ impl Machine for Notebook {
         }
         self.applied += 1;
         writes.put(Space::State, key, value);
-        writes.put(Space::Alarms, &index.to_be_bytes(), key);
+        writes.put(Space::Alarms, index.to_be_bytes(), key);
         Ok(())
     }
 

@@ -54,11 +54,6 @@ impl Members {
         numbers.iter().map(|number| self.get(*number).address()).collect()
     }
 
-    /// The number by which the cluster knows a node.
-    pub(crate) fn id(number: usize) -> u64 {
-        number as u64
-    }
-
     /// The shards, as a node knows them.
     pub(crate) async fn shards(&self, number: usize) -> Vec<Value> {
         let shards = self.get(number).get("/v1/shards").await.expect(200).json();
