@@ -88,7 +88,8 @@ fn what_is_wrong_is_named() {
         ("", &[("STEAD_TRUSTED_PROXIES", "ten")], &[]),
         ("listen = \"0.0.0.0:8080\"", &[], &[]),
         ("", &[], &[("peer_listen", "[::]:9080")]),
-        ("replicas = 2\nshards = 0\njoin = \"10.0.0.1:9080\"\njoin_secret_file = \"x\"", &[], &[]),
+        ("replicas = 2\nshards = 0\njoin = \"10.0.0.1:9080\"", &[], &[]),
+        ("join_secret_file = \"x\"", &[("STEAD_JOIN_SECRET", "0123456789abcdef")], &[]),
         (
             "public_url = \"example.net\"\nallowed_origins = [\"*\", \"null\"]\nallowed_hosts = [\"a:1\"]",
             &[],

@@ -17,6 +17,7 @@ mod alarms;
 mod bad_input;
 mod cli;
 mod cluster;
+mod cluster_calls;
 mod console;
 mod crash;
 mod flush;

@@ -64,6 +64,8 @@ use crate::raft;
 const JOIN_WITHIN: Duration = Duration::from_secs(15);
 /// Strangers fill no log: a warning about one at most so often.
 const STRANGERS_LOGGED_EVERY: Duration = Duration::from_secs(1);
+/// How long a stop waits for peers to take their last answers and go.
+const LEAVE_WITHIN: Duration = Duration::from_secs(1);
 /// How long a stop waits for connections to end.
 const STOP_WITHIN: Duration = Duration::from_secs(2);
 
@@ -123,6 +125,10 @@ struct Shared {
     begun: Instant,
     refused_last: Mutex<Option<Refused>>,
     tasks: TaskTracker,
+    /// Connections that peers dialled and are served on.
+    served: TaskTracker,
+    /// This node is about to stop: it takes no connection and is asked nothing more.
+    leaving: CancellationToken,
     stop: CancellationToken,
 }
 
@@ -147,6 +153,8 @@ impl TcpNetwork {
             begun: Instant::now(),
             refused_last: Mutex::default(),
             tasks: TaskTracker::new(),
+            served: TaskTracker::new(),
+            leaving: CancellationToken::new(),
             stop: CancellationToken::new(),
         });
         Ok(Arc::new(Self { shared, listener: Mutex::new(Some(listener)), address }))
@@ -217,13 +225,12 @@ impl Shared {
         &self,
         node: NodeId,
         purpose: Purpose,
-        ask: Ask,
-        body: &[u8],
+        request: Bytes,
         within: Duration,
     ) -> impl Future<Output = Result<Bytes, AskError>> + Send + use<> {
         self.metrics.requests.add(1);
         let connection = self.peer(node).and_then(|peer| peer.connection(purpose));
-        let asked = connection.map(|connection| connection.request(ask.encode(body), within));
+        let asked = connection.map(|connection| connection.request(request, within));
         let metrics = self.metrics.clone();
         async move {
             let answered = match asked {
@@ -296,7 +303,7 @@ impl Network for TcpNetwork {
         request: Bytes,
         timeout: Duration,
     ) -> BoxFuture<'static, Result<Bytes, AskError>> {
-        self.shared.ask(node, Purpose::Calls, Ask::Answer(desk), &request, timeout).boxed()
+        self.shared.ask(node, Purpose::Calls, Ask::Answer(desk).encode(&request), timeout).boxed()
     }
 
     fn stream(&self, node: NodeId, request: Bytes) -> BoxStream<'static, Bytes> {
@@ -312,13 +319,17 @@ impl Network for TcpNetwork {
     }
 
     fn stop(&self) -> BoxFuture<'static, ()> {
-        self.shared.stop.cancel();
-        self.shared.tasks.close();
+        let shared = self.shared.clone();
+        shared.leaving.cancel();
+        shared.tasks.close();
+        shared.served.close();
         // Whoever connects from now on is refused, and so knows that this process has ended or is about to.
         self.listener.lock().take();
-        let tasks = self.shared.tasks.clone();
         async move {
-            if tokio::time::timeout(STOP_WITHIN, tasks.wait()).await.is_err() {
+            // What peers have asked is answered, so that nothing of theirs is of unknown outcome.
+            let _ = tokio::time::timeout(LEAVE_WITHIN, shared.served.wait()).await;
+            shared.stop.cancel();
+            if tokio::time::timeout(STOP_WITHIN, shared.tasks.wait()).await.is_err() {
                 tracing::warn!("some connections to other nodes did not end in time");
             }
         }

@@ -75,7 +75,7 @@ fn a_process_that_is_told_to_is_node_2() {
     node.knows(&parent);
     println!("{ADDRESS}{}", node.address());
     // It ends with its parent at the latest.
-    for command in std::io::stdin().bytes() {
+    for command in std::io::stdin().lock().bytes() {
         assert_eq!(command.unwrap(), b'l');
         node.knows(&[]);
         node.knows(&parent);

@@ -38,7 +38,9 @@ fn commands(bytes: usize) -> Commands {
 async fn entries_arrive_in_the_order_they_were_sent_and_answers_likewise() {
     let (one, two) = two().await;
     let mut link = link(&one, &two);
-    let requests = futures_util::stream::iter((1..=3_000).map(|index| request(index, index as usize % 900)));
+    let requests = futures_util::stream::iter(
+        (1..=3_000).zip((0..900).cycle()).map(|(index, bytes)| request(index, bytes)),
+    );
     let answers: Vec<_> = link.append(requests.boxed(), PATIENT).collect().await;
     assert_eq!(answers.len(), 3_000);
     for (answer, index) in answers.into_iter().zip(1..) {

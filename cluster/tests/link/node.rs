@@ -113,7 +113,7 @@ impl Node {
 
     /// Tells it where others are.
     pub(crate) fn knows(&self, others: &[(NodeId, String)]) {
-        self.network.know(BTreeMap::from_iter(others.iter().cloned()));
+        self.network.know(others.iter().cloned().collect());
     }
 
     pub(crate) fn state_of(&self, other: NodeId) -> PeerState {

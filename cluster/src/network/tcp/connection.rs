@@ -6,7 +6,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::task::Poll;
 use std::time::Duration;
 
@@ -43,6 +43,8 @@ pub(super) struct Connection {
     outgoing: Outgoing,
     waiting: Mutex<HashMap<u64, Waiter>>,
     next: AtomicU64,
+    /// The other side is about to stop.
+    is_leaving: AtomicBool,
     closed: CancellationToken,
 }
 
@@ -72,7 +74,8 @@ impl Connection {
     pub(super) fn new(closed: CancellationToken) -> (Arc<Self>, mpsc::Receiver<Queued>) {
         let (outgoing, queued) = queue();
         let waiting = Mutex::default();
-        (Arc::new(Self { outgoing, waiting, next: AtomicU64::new(1), closed }), queued)
+        let is_leaving = AtomicBool::new(false);
+        (Arc::new(Self { outgoing, waiting, next: AtomicU64::new(1), is_leaving, closed }), queued)
     }
 
     /// Closes it from this side.
@@ -146,6 +149,9 @@ impl Connection {
         if self.is_closed() {
             return Err(not_sent("there is no connection"));
         }
+        if self.is_leaving.load(Ordering::Acquire) {
+            return Err(not_sent("the node is about to stop"));
+        }
         let id = self.next.fetch_add(1, Ordering::Relaxed);
         self.waiting.lock().insert(id, waiter);
         if self.outgoing.try_send(Frame::new(Kind::Request, id, payload)).is_err() {
@@ -217,7 +223,15 @@ impl Connection {
                     credits.add_permits(1);
                 }
             }
+            Kind::Leaving => {
+                self.is_leaving.store(true, Ordering::Release);
+                // Streams are opened anew elsewhere; requests have their answers on the way.
+                waiting.retain(|_, waiter| matches!(waiter, Waiter::Answer(_)));
+            }
             Kind::Request | Kind::Cancel | Kind::Ping | Kind::Pong => {}
+        }
+        if waiting.is_empty() && self.is_leaving.load(Ordering::Acquire) {
+            self.closed.cancel();
         }
     }
 

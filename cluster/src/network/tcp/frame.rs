@@ -41,10 +41,12 @@ pub(super) enum Kind {
     Ping = 8,
     /// Yes.
     Pong = 9,
+    /// The process is about to end. What was asked is answered; ask nothing more.
+    Leaving = 10,
 }
 
 impl Kind {
-    const ALL: [Self; 9] = [
+    const ALL: [Self; 10] = [
         Self::Request,
         Self::Answer,
         Self::NotTaken,
@@ -54,6 +56,7 @@ impl Kind {
         Self::Credit,
         Self::Ping,
         Self::Pong,
+        Self::Leaving,
     ];
 }
 

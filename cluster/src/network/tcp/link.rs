@@ -37,8 +37,8 @@ impl TcpLink {
         request: &AppendRequest,
         timeout: Duration,
     ) -> impl Future<Output = Result<AppendResponse, NotReached>> + Send + use<> {
-        let body = encode_append(request);
-        let asked = self.shared.ask(self.node, Purpose::Raft, Ask::Append(self.group), &body, timeout);
+        let request = encode_append(self.group, request);
+        let asked = self.shared.ask(self.node, Purpose::Raft, request, timeout);
         async move { decode_append_response(asked.await.map_err(not_reached)?).map_err(not_readable) }
     }
 
@@ -48,7 +48,7 @@ impl TcpLink {
         request: &impl Serialize,
         timeout: Duration,
     ) -> BoxFuture<'static, Result<T, NotReached>> {
-        let asked = self.shared.ask(self.node, Purpose::Raft, ask, &encode_json(request), timeout);
+        let asked = self.shared.ask(self.node, Purpose::Raft, ask.encode(&encode_json(request)), timeout);
         async move { decode_json(&asked.await.map_err(not_reached)?).map_err(not_readable) }.boxed()
     }
 }

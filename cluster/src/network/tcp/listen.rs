@@ -38,7 +38,7 @@ pub(super) async fn accept(shared: Arc<Shared>, listener: TcpListener, inbound: 
         };
         let accepted = tokio::select! {
             biased;
-            () = shared.stop.cancelled() => return,
+            () = shared.leaving.cancelled() => return,
             accepted = accepting => accepted,
         };
         match accepted {
@@ -123,7 +123,9 @@ async fn serve_peer(
     let (outgoing, queued) = queue();
     let (heard, metrics) = (frames.heard(), &shared.metrics);
     let writing = write(sink, queued, closed.clone(), &heard, |bytes| metrics.bytes_sent.add(bytes as u64));
-    let service = Service { peer: peer.node, inbound, outgoing, tasks: shared.tasks.clone(), closed };
+    let (tasks, leaving) = (shared.tasks.clone(), shared.leaving.clone());
+    let service = Service { peer: peer.node, inbound, outgoing, tasks, leaving, closed };
+    let _served = shared.served.token();
     let serving = async {
         let ended = service.run(frames, |frame| metrics.bytes_received.add(frame.payload.len() as u64)).await;
         drop(standing);

@@ -42,6 +42,8 @@ pub(super) struct Service {
     pub(super) inbound: Arc<dyn Inbound>,
     pub(super) outgoing: Outgoing,
     pub(super) tasks: TaskTracker,
+    /// This node is about to stop: the peer is told, and what it has asked is still answered.
+    pub(super) leaving: CancellationToken,
     pub(super) closed: CancellationToken,
 }
 
@@ -96,9 +98,15 @@ impl Service {
                 }
             }
         };
+        let telling = async {
+            service.leaving.cancelled().await;
+            service.send(Frame::bare(Kind::Leaving, 0)).await;
+            std::future::pending::<Ended>().await
+        };
         let ended = tokio::select! {
             biased;
             () = service.closed.cancelled() => Ended::Here,
+            ended = telling => ended,
             ended = serving => ended,
             () = silent.silence() => Ended::Here,
         };
@@ -127,7 +135,7 @@ impl Service {
                 }
             }
             Kind::Ping => self.send(Frame::bare(Kind::Pong, frame.id)).await,
-            Kind::Answer | Kind::NotTaken | Kind::End | Kind::Credit | Kind::Pong => {}
+            Kind::Answer | Kind::NotTaken | Kind::End | Kind::Credit | Kind::Pong | Kind::Leaving => {}
         }
     }
 
