@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::group::{Group, Running};
 use crate::groups::Inner;
-use crate::groups::keeper::candidates;
+use crate::groups::keeper::members;
 use crate::layout::NodeId;
 use crate::map::ClusterMap;
 use crate::placement::meta_voters;
@@ -112,14 +112,13 @@ fn fact(node: &Inner, group: &Group, metrics: &RaftMetrics<TypeConfig>) -> Fact 
 fn wish(node: &Inner, group: &Group, map: &ClusterMap, fact: &Fact) -> Option<Wish> {
     if group.id == GroupId::META {
         let present = fact.configs.last().cloned().unwrap_or_default();
-        let candidates = candidates(map, &node.silent());
-        let voters = meta_voters(&candidates, &present);
-        let nodes = candidates.iter().filter(|(_, candidate)| candidate.may_hold).map(|(node, _)| *node);
+        let members = members(map, &node.silent());
+        let voters = meta_voters(&members, &present);
+        let nodes = members.iter().filter(|(_, candidate)| candidate.may_hold).map(|(node, _)| *node);
         let learners = nodes.filter(|node| !voters.contains(node)).collect();
         // A draining node leads nothing, the map included.
-        let is_free = candidates.get(&group.node).is_some_and(|own| own.may_lead);
-        let mut others =
-            voters.iter().filter(|voter| candidates.get(voter).is_some_and(|other| other.may_lead));
+        let is_free = members.get(&group.node).is_some_and(|own| own.may_lead);
+        let mut others = voters.iter().filter(|voter| members.get(voter).is_some_and(|other| other.may_lead));
         let leader = if is_free { Some(group.node) } else { others.next().copied() };
         return Some(Wish { voters, learners, leader });
     }
