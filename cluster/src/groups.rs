@@ -102,8 +102,7 @@ impl Inner {
 
     /// What this node tells others of itself.
     fn report(&self) -> NodeReport {
-        let problem =
-            |problem: Problem| (problem.code.to_owned(), problem.detail, problem.what_to_do.to_owned());
+        let problem = |problem: Problem| (problem.code, problem.detail, problem.what_to_do);
         NodeReport {
             node: self.identity.node,
             shards: self.shards.iter().map(Shard::status).collect(),

@@ -11,14 +11,18 @@ use super::output::{Output, pairs, plain};
 pub(super) async fn run(client: &Client, output: &Output) -> Result<(), Failure> {
     let cluster = client.get("/v1/cluster").await?;
     let nodes = client.get("/v1/nodes").await?;
-    let shards = client.get("/v1/shards").await?;
     let health = client.send(Method::GET, "/health", None, &WriteHeaders::default()).await?.body;
-    let answer = json!({
+    let is_alone = cluster.get("nodes").and_then(Value::as_u64).is_none_or(|nodes| nodes <= 1);
+    let mut answer = json!({
         "cluster": cluster,
         "nodes": nodes.get("nodes").cloned().unwrap_or_default(),
-        "shards": shards.get("shards").cloned().unwrap_or_default(),
         "health": health,
     });
+    // Of one node there is nothing to tell of the shards that the node's line does not.
+    if !is_alone && let Some(fields) = answer.as_object_mut() {
+        let shards = client.get("/v1/shards").await?;
+        fields.insert("shards".to_owned(), shards.get("shards").cloned().unwrap_or_default());
+    }
     output.show(&answer, show)?;
     verdict(&answer)
 }

@@ -220,7 +220,7 @@ impl Runtime {
         loop {
             match tokio::time::timeout(limits::LEADER_LOOK_EVERY, &mut asked).await {
                 Ok(answered) => return answered,
-                Err(_) if self.is_deposed(node, shard) => {
+                Err(_) if Self::is_deposed(node, shard) => {
                     deposed_for += limits::LEADER_LOOK_EVERY;
                     if deposed_for >= limits::DEPOSED_ANSWERS_WITHIN {
                         return Err(AskError::Lost(format!("node {node} leads the shard no more")));
@@ -232,7 +232,7 @@ impl Runtime {
     }
 
     /// Whether somebody else is known to lead a shard now.
-    fn is_deposed(&self, node: NodeId, shard: &Shard) -> bool {
+    fn is_deposed(node: NodeId, shard: &Shard) -> bool {
         match shard.lead() {
             Ok(_) => true,
             Err(refused) => refused.leader.is_some_and(|leader| leader != node),

@@ -82,15 +82,13 @@ impl Runtime {
             answered
         };
         let answered = answered.instrument(span).await;
-        match answered {
-            Some(answered) => CallReply::of(&answered),
-            None => {
-                let refused = self.shard_of(&address).lead().err();
-                let own = self.inner().cluster.node_id();
-                let leader = refused.and_then(|refused| refused.leader).filter(|leader| *leader != own);
-                CallReply::NotLeading { leader: leader.map(|leader| leader.0) }
-            }
+        if let Some(answered) = answered {
+            return CallReply::of(&answered);
         }
+        let refused = self.shard_of(&address).lead().err();
+        let own = self.inner().cluster.node_id();
+        let leader = refused.and_then(|refused| refused.leader).filter(|leader| *leader != own);
+        CallReply::NotLeading { leader: leader.map(|leader| leader.0) }
     }
 
     async fn answer_list(&self, list: ListForm) -> Result<ListReply, Error> {

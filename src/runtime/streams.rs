@@ -60,7 +60,9 @@ impl Streams {
     /// Passes an update on. Never waits.
     pub(crate) fn publish(&self, address: &ObjectAddress, update: &Arc<Update>) {
         if let Some(feeds) = self.0.read().get(address) {
-            feeds.iter().for_each(|feed| feed.send(StreamEvent::Update(update.clone())));
+            for feed in feeds {
+                feed.send(StreamEvent::Update(update.clone()));
+            }
         }
     }
 }

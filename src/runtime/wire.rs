@@ -298,7 +298,7 @@ impl OutcomeForm {
                 Self::Entries { entries: raw_entries(entries), cursor: cursor.clone() }
             }
             Outcome::Updates { updates, complete } => Self::Updates {
-                updates: updates.iter().map(|text| text.to_string()).collect(),
+                updates: updates.iter().map(ToString::to_string).collect(),
                 complete: *complete,
             },
             Outcome::Init { entries } => Self::Init { entries: entries.as_deref().map(raw_entries) },

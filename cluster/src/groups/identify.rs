@@ -136,7 +136,7 @@ async fn token(parts: &Parts) -> Result<String, OpenError> {
     }
     let mut bytes = [0; TOKEN_BYTES];
     parts.options.random().fill(&mut bytes);
-    let token: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+    let token = bytes.iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}"));
     let row = Row::Put(Column::Map, keys::join_record(), token.clone().into_bytes());
     let written = parts.writer.write(Change::Rows { rows: vec![row], flush: true }).await;
     written.map_err(|error| OpenError::Storage(error.to_string()))?;

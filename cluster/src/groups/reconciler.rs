@@ -157,7 +157,7 @@ async fn carry_out(group: &Group, step: &Step, map: &ClusterMap) {
     match result {
         Ok(()) => tracing::info!(group = %group.id, ?step, "a step towards the cluster's map is done"),
         Err(error) => {
-            tracing::debug!(group = %group.id, ?step, error, "a step towards the map was not done; it is looked at again")
+            tracing::debug!(group = %group.id, ?step, error, "a step was not done; it is looked at again");
         }
     }
 }

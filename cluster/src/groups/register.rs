@@ -150,7 +150,7 @@ async fn register_later(
         match changed {
             Ok(()) => return,
             Err(error) => {
-                tracing::warn!(%error, "this node could not say in the map that it has started; trying again")
+                tracing::warn!(%error, "the map does not know yet that this node has started; trying again");
             }
         }
     }

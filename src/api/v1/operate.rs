@@ -53,7 +53,7 @@ pub(super) async fn shard(State(api): State<ApiState>, Path(id): Path<String>) -
     params(("id" = u64, Path, description = "The node's number")),
     responses((status = 202, body = Begun), OperateErrors))]
 pub(super) async fn drain(State(api): State<ApiState>, Path(id): Path<String>) -> Result<Response, Error> {
-    begun(api.operate().drain(number(&id, "node")?).await?)
+    Ok(begun(api.operate().drain(number(&id, "node")?).await?))
 }
 
 /// Has a node lead again what it is to lead.
@@ -61,7 +61,7 @@ pub(super) async fn drain(State(api): State<ApiState>, Path(id): Path<String>) -
     params(("id" = u64, Path, description = "The node's number")),
     responses((status = 202, body = Begun), OperateErrors))]
 pub(super) async fn undrain(State(api): State<ApiState>, Path(id): Path<String>) -> Result<Response, Error> {
-    begun(api.operate().undrain(number(&id, "node")?).await?)
+    Ok(begun(api.operate().undrain(number(&id, "node")?).await?))
 }
 
 /// Has a node leave for good: its replicas go to others first.
@@ -74,7 +74,7 @@ pub(super) async fn remove(
     request: Request,
 ) -> Result<Response, Error> {
     let is_fewer_allowed = Query::parse(request.uri().query())?.flag("allow_fewer")?;
-    begun(api.operate().remove(number(&id, "node")?, is_fewer_allowed).await?)
+    Ok(begun(api.operate().remove(number(&id, "node")?, is_fewer_allowed).await?))
 }
 
 /// Moves a shard's replica from one node to another.
@@ -88,7 +88,7 @@ pub(super) async fn move_replica(
 ) -> Result<Response, Error> {
     let fields = fields(&api, request, Absent::Refused).await?;
     let (from, to) = (node(&fields, "from")?, node(&fields, "to")?);
-    begun(api.operate().move_replica(number(&id, "shard")?, from, to).await?)
+    Ok(begun(api.operate().move_replica(number(&id, "shard")?, from, to).await?))
 }
 
 /// Has a shard led by one of its replicas.
@@ -101,7 +101,7 @@ pub(super) async fn transfer(
     request: Request,
 ) -> Result<Response, Error> {
     let to = node(&fields(&api, request, Absent::Refused).await?, "to")?;
-    begun(api.operate().transfer(number(&id, "shard")?, to).await?)
+    Ok(begun(api.operate().transfer(number(&id, "shard")?, to).await?))
 }
 
 /// Spreads replicas and leaders evenly, or only says what that would move.
@@ -128,9 +128,9 @@ pub(super) async fn operation(
     Ok(Json(api.operate().operation(number(&id, "operation")?)?).into_response())
 }
 
-fn begun(operation: u64) -> Result<Response, Error> {
+fn begun(operation: u64) -> Response {
     let text = reply::Object::new().number("operation", operation).end();
-    Ok(reply::json(StatusCode::ACCEPTED, text))
+    reply::json(StatusCode::ACCEPTED, text)
 }
 
 /// A number in a path; what is none names nothing.
