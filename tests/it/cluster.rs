@@ -201,6 +201,43 @@ async fn a_drain_and_a_removal_fail_no_request() {
     assert_eq!(nodes["nodes"][2]["state"], "removed");
 }
 
+/// Many commits of one object are on their way when its leader hands over; those behind the first are refused at once,
+/// before it has its verdict.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_hot_object_goes_on_while_its_leader_is_drained() {
+    let members = Members::three().await;
+    let object = "counter/hot";
+    let path = format!("/v1/objects/{object}/methods/increment");
+    members.get(1).post(&path, &json!({})).await.expect(200);
+    let stop: std::sync::Arc<std::sync::atomic::AtomicBool> = std::sync::Arc::default();
+    let mut writers = tokio::task::JoinSet::new();
+    for address in members.addresses(&[1, 2, 3]).into_iter().cycle().take(64) {
+        let (path, stop) = (path.clone(), std::sync::Arc::clone(&stop));
+        writers.spawn(async move {
+            let mut connection = Connection::open(address).await.expect("the node accepts");
+            let mut count = 0_u64;
+            while !stop.load(std::sync::atomic::Ordering::Relaxed) {
+                let answer = connection.request("POST", &path, &[], b"").await.expect("the node answers");
+                assert_eq!(answer.status, 200, "{}", answer.text());
+                count += 1;
+            }
+            count
+        });
+    }
+    for _ in 0..3 {
+        let leader = members.leader_of(1, object).await.expect("it is led");
+        begin(members.get(1), "POST", &format!("/v1/nodes/{leader}/drain")).await;
+        begin(members.get(1), "POST", &format!("/v1/nodes/{leader}/undrain")).await;
+    }
+    stop.store(true, std::sync::atomic::Ordering::Relaxed);
+    let mut count = 1;
+    while let Some(written) = within("the writers to end", writers.join_next()).await {
+        count += written.expect("no request failed");
+    }
+    let state = members.get(2).get(&format!("/v1/objects/{object}")).await.expect(200).json();
+    assert_eq!((&state["version"], &state["state"]["value"]), (&json!(count), &json!(count)));
+}
+
 /// Begins an operation and waits until it is done.
 async fn begin(node: &crate::harness::Node, verb: &str, path: &str) {
     let begun = node.request(verb, path, &[], b"").await.expect(202).json();
