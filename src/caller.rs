@@ -19,6 +19,8 @@ pub struct Caller {
     pub address: Option<SocketAddr>,
     /// The id in every log line and answer of this request.
     pub request_id: Arc<str>,
+    /// The W3C trace that the request is a part of, if it said so; carried along, for the log lines.
+    pub traceparent: Option<Arc<str>>,
     /// When the caller stops waiting. Monotonic; a forwarded call carries the time left.
     pub deadline: Instant,
 }

@@ -15,7 +15,7 @@ use tracing_subscriber::{fmt, registry};
 
 use crate::config::{Log, LogFormat};
 
-pub use metrics::{Instruments, LabelledRow, Metrics, Totals, Transport};
+pub use metrics::{Instruments, LabelledRow, Metrics, RetryReason, Totals, Transport};
 
 /// Why there is no log.
 #[derive(Debug, thiserror::Error)]
@@ -47,8 +47,14 @@ pub fn install(log: &Log) -> Result<(), Error> {
 ///
 /// It has the level `error` so that no filter that lets any line through can take the id from it.
 #[must_use]
-pub fn request_span(request_id: &str) -> tracing::Span {
-    tracing::error_span!(target: "stead", "request", request_id)
+pub fn request_span(request_id: &str, traceparent: Option<&str>) -> tracing::Span {
+    tracing::error_span!(target: "stead", "request", request_id, traceparent)
+}
+
+/// The span of a request that another node forwarded: the same id as there, and which node that is.
+#[must_use]
+pub fn forwarded_span(request_id: &str, traceparent: Option<&str>, gateway: u64) -> tracing::Span {
+    tracing::error_span!(target: "stead", "request", request_id, traceparent, gateway)
 }
 
 /// A subscriber that writes to `writer`.
@@ -96,7 +102,7 @@ mod tests {
         let log = Log { format, filter: filter.into() };
         let subscriber = subscriber(&log, move || writer.clone()).expect("the filter parses");
         tracing::subscriber::with_default(subscriber, || {
-            request_span("r-1").in_scope(|| tracing::warn!(class = "counter", "it is full"));
+            request_span("r-1", None).in_scope(|| tracing::warn!(class = "counter", "it is full"));
             tracing::warn!("outside");
         });
         let bytes = lines.0.lock().expect("no test panics while writing").clone();

@@ -4,6 +4,10 @@
 //! Frozen: commands and the map are stored as a version byte and JSON. They are few and small, and fields can
 //! be added to them.
 
+mod change;
+#[cfg(test)]
+mod tests;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
@@ -93,7 +97,7 @@ pub(crate) struct ClusterMap {
     /// operator's own moves stay.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) planned_for: Vec<Usable>,
-    /// Counts changes of the map.
+    /// Counts changes of the map: commands that changed nothing do not count.
     #[serde(default)]
     pub(crate) revision: u64,
 }
@@ -126,7 +130,7 @@ pub(crate) enum MapCommand {
         /// The nodes they were planned for; none where an operator wished a single change.
         planned_for: Option<Vec<Usable>>,
     },
-    /// A node started: what it says of itself. Its state stays what it was.
+    /// A node of the map, or the founder, started: what it says of itself. Its state stays what it was.
     Register {
         node: NodeId,
         address: String,
@@ -181,75 +185,6 @@ impl ClusterMap {
     pub(crate) fn joined(&self, token: &str) -> Option<NodeId> {
         self.tokens.get(token).copied()
     }
-
-    fn change(&mut self, command: MapCommand) {
-        // Counts every change, so that a plan holds only for the map it was made from.
-        let planned_from = self.revision;
-        self.revision += 1;
-        match command {
-            MapCommand::Admit { token, address, peer_address, zone, version } => {
-                if self.tokens.contains_key(&token) {
-                    return;
-                }
-                let next = self.nodes.keys().max().map_or(NodeId(1), |last| NodeId(last.0 + 1));
-                let state = NodeState::Up;
-                let node = MapNode {
-                    address,
-                    peer_address,
-                    zone,
-                    version,
-                    started_at_ms: 0,
-                    state,
-                    is_leaving: false,
-                };
-                self.nodes.insert(next, node);
-                self.tokens.insert(token, next);
-            }
-            MapCommand::SetState { node, state } => {
-                if let Some(known) =
-                    self.nodes.get_mut(&node).filter(|known| known.state != NodeState::Removed)
-                {
-                    (known.state, known.is_leaving) = (state, false);
-                }
-            }
-            MapCommand::Leave { node } => {
-                if let Some(known) =
-                    self.nodes.get_mut(&node).filter(|known| known.state != NodeState::Removed)
-                {
-                    (known.state, known.is_leaving) = (NodeState::Draining, true);
-                }
-            }
-            MapCommand::Place { revision, placements, planned_for } => {
-                let is_whole = placements.len() == self.placements.len()
-                    && placements
-                        .iter()
-                        .flat_map(|placement| &placement.replicas)
-                        .all(|node| self.nodes.contains_key(node));
-                if revision == planned_from && is_whole {
-                    self.placements = placements;
-                    self.planned_for = planned_for.unwrap_or_else(|| std::mem::take(&mut self.planned_for));
-                }
-            }
-            MapCommand::Create { cluster, shards, replication_factor, founder } => {
-                if self.placements.is_empty() {
-                    let placement = Placement { replicas: vec![founder], preferred_leader: Some(founder) };
-                    let placements = vec![placement; usize::from(shards)];
-                    *self = Self { cluster, replication_factor, placements, ..Self::default() };
-                }
-            }
-            MapCommand::Register { node, address, peer_address, zone, version, started_at_ms } => {
-                let known = self.nodes.get(&node);
-                let (state, is_leaving) =
-                    known.map_or((NodeState::Up, false), |known| (known.state, known.is_leaving));
-                if state == NodeState::Removed {
-                    return;
-                }
-                let registered =
-                    MapNode { address, peer_address, zone, version, started_at_ms, state, is_leaving };
-                self.nodes.insert(node, registered);
-            }
-        }
-    }
 }
 
 /// The machine of the meta group. It publishes the map as it changes.
@@ -285,77 +220,5 @@ impl Machine for MapMachine {
 
     fn reset(&mut self) {
         self.map = None;
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use expect_test::{Expect, expect};
-    use proptest::prelude::*;
-
-    use super::{ClusterMap, MapCommand, NodeState, decode, encode};
-    use crate::layout::NodeId;
-
-    fn register(started_at_ms: u64) -> MapCommand {
-        MapCommand::Register {
-            node: NodeId(1),
-            address: "a:1".to_owned(),
-            peer_address: "a:2".to_owned(),
-            zone: None,
-            version: "1.0".to_owned(),
-            started_at_ms,
-        }
-    }
-
-    fn create() -> MapCommand {
-        MapCommand::Create { cluster: "ab".to_owned(), shards: 2, replication_factor: 3, founder: NodeId(1) }
-    }
-
-    fn check(bytes: &[u8], expected: &Expect) {
-        assert_eq!(bytes[0], 1);
-        expected.assert_eq(std::str::from_utf8(&bytes[1..]).expect("JSON is UTF-8"));
-    }
-
-    #[test]
-    fn commands_and_the_map_are_frozen() {
-        check(
-            &create().encode(),
-            &expect![[r#"{"change":"create","cluster":"ab","shards":2,"replication_factor":3,"founder":1}"#]],
-        );
-        check(
-            &register(5).encode(),
-            &expect![[
-                r#"{"change":"register","node":1,"address":"a:1","peer_address":"a:2","zone":null,"version":"1.0","started_at_ms":5}"#
-            ]],
-        );
-        let mut map = ClusterMap::default();
-        map.change(create());
-        map.change(register(5));
-        check(
-            &encode(&map),
-            &expect![[
-                r#"{"cluster":"ab","replication_factor":3,"nodes":{"1":{"address":"a:1","peer_address":"a:2","zone":null,"version":"1.0","started_at_ms":5,"state":"up"}},"placements":[{"replicas":[1],"preferred_leader":1},{"replicas":[1],"preferred_leader":1}],"tokens":{},"revision":1}"#
-            ]],
-        );
-        assert_eq!(decode::<ClusterMap>(&encode(&map)).expect("it decodes"), map);
-    }
-
-    #[test]
-    fn a_node_that_starts_again_keeps_the_state_the_operator_gave_it() {
-        let mut map = ClusterMap::default();
-        map.change(create());
-        map.change(register(5));
-        map.nodes.get_mut(&NodeId(1)).expect("it is registered").state = NodeState::Draining;
-        map.change(create());
-        map.change(register(9));
-        let node = &map.nodes[&NodeId(1)];
-        assert_eq!((node.state, node.started_at_ms, map.placements.len()), (NodeState::Draining, 9, 2));
-    }
-
-    proptest! {
-        #[test]
-        fn decoding_never_panics(bytes in prop::collection::vec(any::<u8>(), 0..60)) {
-            let _ = decode::<MapCommand>(&bytes);
-        }
     }
 }

@@ -93,6 +93,7 @@ fn described(codes: &[Code]) -> BTreeMap<String, RefOr<Response>> {
 #[expect(dead_code, reason = "a description")]
 pub(super) struct RemoveQuery {
     /// Go on although shards will have fewer replicas than they should.
+    #[param(nullable = false)]
     allow_fewer: Option<bool>,
 }
 
@@ -119,6 +120,7 @@ pub(super) struct TransferBody {
 #[expect(dead_code, reason = "a description")]
 pub(super) struct RebalanceBody {
     /// Only say what would be moved.
+    #[schema(nullable = false)]
     dry_run: Option<bool>,
 }
 

@@ -72,7 +72,8 @@ impl Front {
             Some(id) => id.into(),
             None => fresh_request_id(),
         };
-        let span = request_span(&request_id);
+        let traceparent = headers::traceparent(request.headers());
+        let span = request_span(&request_id, traceparent);
         self.serve(request, peer, request_id, started).instrument(span).await
     }
 
@@ -151,7 +152,9 @@ impl Front {
             peer
         };
         let deadline = started + headers::deadline_in(request.headers(), settings.request_deadline)?;
-        Ok(Passed { cross_origin, caller: self.state.caller(Some(address), request_id, deadline) })
+        let traceparent = headers::traceparent(request.headers()).map(Arc::from);
+        let caller = self.state.caller(Some(address), request_id, traceparent, deadline);
+        Ok(Passed { cross_origin, caller })
     }
 
     /// The client that the proxies before us speak of: the last address that is not one of them.

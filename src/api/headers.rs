@@ -17,6 +17,7 @@ pub(super) const STEAD_VERSION: &str = "x-stead-version";
 const REQUEST_ID_MAX_BYTES: usize = 128;
 const REQUEST_TIMEOUT: &str = "x-request-timeout";
 const IDEMPOTENCY_KEY: &str = "idempotency-key";
+const TRACEPARENT: &str = "traceparent";
 
 /// The text of a header that may be given once.
 pub(super) fn once<'headers>(
@@ -59,6 +60,30 @@ pub(super) fn request_id(headers: &HeaderMap) -> Option<&str> {
     let text = once(headers, REQUEST_ID).ok()??;
     let visible = text.bytes().all(|byte| byte.is_ascii_graphic());
     (visible && (1..=REQUEST_ID_MAX_BYTES).contains(&text.len())).then_some(text)
+}
+
+/// The trace that the request is a part of (W3C Trace Context, 3.2), if it names a usable one. What a later version
+/// adds behind is left off.
+pub(super) fn traceparent(headers: &HeaderMap) -> Option<&str> {
+    const LENGTHS: [usize; 4] = [2, 32, 16, 2];
+    const BYTES: usize = 55;
+    let text = once(headers, TRACEPARENT).ok()??;
+    let (trace, rest) = (text.get(..BYTES)?, text.get(BYTES..)?);
+    let mut parts = trace.split('-');
+    let is_hex = |part: &str| part.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+    let is_zero = |part: &str| part.bytes().all(|byte| byte == b'0');
+    for (place, length) in LENGTHS.into_iter().enumerate() {
+        let part = parts.next().filter(|part| part.len() == length && is_hex(part))?;
+        let is_refused = match place {
+            0 => part == "ff" || !(rest.is_empty() || part != "00" && rest.starts_with('-')),
+            1 | 2 => is_zero(part),
+            _ => false,
+        };
+        if is_refused {
+            return None;
+        }
+    }
+    parts.next().is_none().then_some(trace)
 }
 
 /// `X-Request-Timeout` in milliseconds; it shortens the deadline and never lengthens it.
@@ -192,6 +217,30 @@ mod tests {
             assert_eq!(check(&[other]), None, "{other}");
         }
         assert_eq!(check(&["a", "b"]), None);
+    }
+
+    #[test]
+    fn traces_are_taken_when_usable() {
+        let check = |value: &str| traceparent(&headers("traceparent", &[value])).map(str::to_owned);
+        let trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+        assert_eq!(check(trace).as_deref(), Some(trace));
+        let later = trace.replacen("00", "cc", 1);
+        assert_eq!(check(&format!("{later}-what-will-be")), Some(later));
+        for other in [
+            "",
+            "00",
+            &trace.replacen("00", "ff", 1),
+            &trace.to_uppercase(),
+            &format!("{trace}-more"),
+            &format!("{trace}0"),
+            "00-00000000000000000000000000000000-00f067aa0ba902b7-01",
+            "00-4bf92f3577b34da6a3ce929d0e0e4736-0000000000000000-01",
+            "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b-701",
+            "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-\u{e4}",
+        ] {
+            assert_eq!(check(other), None, "{other}");
+        }
+        assert_eq!(traceparent(&headers("traceparent", &[trace, trace])), None);
     }
 
     #[test]

@@ -118,7 +118,13 @@ impl ApiState {
 
     /// The caller of a request: `local` of tenant `default` while there is no authentication.
     #[must_use]
-    pub fn caller(&self, address: Option<SocketAddr>, request_id: Arc<str>, deadline: Instant) -> Caller {
+    pub(super) fn caller(
+        &self,
+        address: Option<SocketAddr>,
+        request_id: Arc<str>,
+        traceparent: Option<Arc<str>>,
+        deadline: Instant,
+    ) -> Caller {
         let shared = &self.0;
         Caller {
             tenant: shared.tenant.clone(),
@@ -126,6 +132,7 @@ impl ApiState {
             roles: shared.roles.clone(),
             address,
             request_id,
+            traceparent,
             deadline,
         }
     }

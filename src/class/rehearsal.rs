@@ -45,6 +45,7 @@ impl Rehearsal {
                 roles: Arc::new([]),
                 address: None,
                 request_id: "rehearsal".into(),
+                traceparent: None,
                 deadline: Instant::now() + Duration::from_secs(10),
             },
             address: ObjectAddress::parse(tenant.as_str(), "rehearsal", "one").expect("the address is one"),

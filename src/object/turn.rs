@@ -562,6 +562,7 @@ mod tests {
                 roles: std::sync::Arc::new([]),
                 address: None,
                 request_id: "one".into(),
+                traceparent: None,
                 deadline: std::time::Instant::now(),
             };
             let mut turn = Turn::new(Start {

@@ -150,6 +150,7 @@ async fn wake(runtime: &Runtime, timer: &Timer) -> Result<(), Error> {
         roles: Arc::default(),
         address: None,
         request_id: inner.parts.own_subject.clone(),
+        traceparent: None,
         deadline: Instant::now() + inner.options.request_deadline.max(Duration::from_secs(1)),
     };
     match runtime.try_here(&caller, &timer.address, class, task, Intent::Write).await {

@@ -24,6 +24,7 @@ use crate::class::Class;
 use crate::error::{Code, Error};
 use crate::limits;
 use crate::object::ObjectAddress;
+use crate::telemetry::RetryReason;
 
 /// What one try came to.
 #[derive(Debug)]
@@ -34,6 +35,18 @@ pub(super) enum Attempt {
     NotBegun,
     /// It may have been acted on; why nothing more is known.
     Lost(String),
+}
+
+impl Attempt {
+    /// Why there is another try, if there is one.
+    fn reason(&self) -> RetryReason {
+        match self {
+            Self::NotBegun => RetryReason::not_begun,
+            Self::Lost(_) => RetryReason::lost,
+            Self::Answered(Err(error)) if error.code == Code::OutcomeUnknown => RetryReason::outcome_unknown,
+            Self::Answered(_) => RetryReason::unavailable,
+        }
+    }
 }
 
 /// Whether a call may be made more than once.
@@ -144,12 +157,14 @@ impl Runtime {
             may_have |= matches!(attempt, Attempt::Lost(_))
                 || matches!(&attempt, Attempt::Answered(Err(error)) if error.code == Code::OutcomeUnknown);
             let is_late = caller.deadline <= Instant::now();
+            let reason = attempt.reason();
             match next(attempt, repeat, may_have && repeat != Repeat::Read, is_late) {
                 Next::Give(answered) => return answered,
                 Next::Again => {}
             }
             tries += 1;
-            self.inner().parts.metrics.calls_retried.inc();
+            self.inner().parts.metrics.retried_for(reason);
+            tracing::debug!(%address, tries, ?reason, "a call is tried again");
             pause(shard, tries, limits::RETRY_PAUSE_MAX, caller.deadline).await;
         }
     }
@@ -163,8 +178,14 @@ impl Runtime {
         request: &Request,
     ) -> Attempt {
         let message = encode(&Message::Call(CallForm::of(caller, address, request)));
-        self.inner().parts.metrics.calls_forwarded.inc();
-        match self.ask_leader(node, shard, message, caller.deadline).await {
+        let metrics = &self.inner().parts.metrics;
+        metrics.calls_forwarded.inc();
+        let sent = Instant::now();
+        let replied = self.ask_leader(node, shard, message, caller.deadline).await;
+        if replied.is_ok() {
+            metrics.forwarded_duration.observe(sent.elapsed().as_secs_f64());
+        }
+        match replied {
             Err(AskError::NotSent(_)) => {
                 self.inner().hints.set(shard.id(), None);
                 Attempt::NotBegun

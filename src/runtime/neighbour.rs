@@ -3,6 +3,7 @@
 //! It answers from its own objects only and sends nothing on; where it does not lead, it says so.
 
 use std::sync::{Arc, Weak};
+use std::time::Instant;
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
@@ -20,6 +21,7 @@ use super::wire::{CallForm, CallReply, ErrorForm, NotReadable, decode, encode};
 use super::work::Task;
 use crate::error::{Code, Error};
 use crate::object::{ClassName, Tenant};
+use crate::telemetry::forwarded_span;
 
 /// The runtime, for other nodes. It keeps the runtime no longer than others do.
 pub(super) struct Neighbour(Weak<Inner>);
@@ -71,9 +73,15 @@ impl Runtime {
             Ok(class) => class,
             Err(error) => return CallReply::Error(ErrorForm::of(&error)),
         };
-        let span = tracing::info_span!("forwarded", request = %caller.request_id, gateway = %from);
-        let answered =
-            self.try_here(&caller, &address, class, Task::Request(request), intent).instrument(span).await;
+        let span = forwarded_span(&caller.request_id, caller.traceparent.as_deref(), from.0);
+        let answered = async {
+            let began = Instant::now();
+            let answered = self.try_here(&caller, &address, class, Task::Request(request), intent).await;
+            let took_us = began.elapsed().as_micros();
+            tracing::debug!(%address, took_us, is_led = answered.is_some(), "answered for another node");
+            answered
+        };
+        let answered = answered.instrument(span).await;
         if let Some(answered) = answered {
             return CallReply::of(&answered);
         }

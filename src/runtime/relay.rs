@@ -23,6 +23,7 @@ use super::wire::{AddressForm, CallerForm, encode};
 use crate::caller::Caller;
 use crate::limits;
 use crate::object::{ObjectAddress, Update};
+use crate::telemetry::Metrics;
 
 /// What is sent first on a stream between nodes: it stands, and every update from now on will follow.
 const STANDS: &[u8] = b"";
@@ -96,8 +97,8 @@ async fn relay(
     let watch = Watch { caller: CallerForm::of(caller), address: AddressForm::of(address) };
     let mut parts = runtime.inner().cluster.stream(node, encode(&watch));
     let mut leader = shard.leader();
-    let relayed = &runtime.inner().parts.metrics.streams_relayed;
-    let mut stands = false;
+    let metrics = &runtime.inner().parts.metrics;
+    let mut stands: Option<Counted<'_>> = None;
     loop {
         // Whom nobody is known to have replaced may well lead still.
         if leader.borrow_and_update().is_some_and(|known| known != node) {
@@ -113,8 +114,7 @@ async fn relay(
         };
         match part {
             Some(part) if part.as_ref() == STANDS => {
-                stands = true;
-                relayed.inc();
+                stands.get_or_insert_with(|| Counted::among(metrics));
                 feed.send(StreamEvent::Overrun);
             }
             Some(part) => match std::str::from_utf8(&part).ok().and_then(|text| Update::parse(text).ok()) {
@@ -125,10 +125,23 @@ async fn relay(
             None => break,
         }
     }
-    if stands {
-        relayed.dec();
+    stands.is_some()
+}
+
+/// One of the streams relayed, for as long as it stands: it ends by being dropped when the last subscriber leaves.
+struct Counted<'a>(&'a Metrics);
+
+impl<'a> Counted<'a> {
+    fn among(metrics: &'a Metrics) -> Self {
+        metrics.streams_relayed.inc();
+        Self(metrics)
     }
-    stands
+}
+
+impl Drop for Counted<'_> {
+    fn drop(&mut self) {
+        self.0.streams_relayed.dec();
+    }
 }
 
 /// Serves a stream to another node, for as long as this node leads the object's shard and the reader keeps up.
@@ -188,5 +201,20 @@ impl Served {
                 }
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Counted;
+    use crate::telemetry::Metrics;
+
+    #[test]
+    fn a_dropped_relay_is_counted_no_more() {
+        let metrics = Metrics::new();
+        let counted = Counted::among(&metrics);
+        assert_eq!(metrics.streams_relayed.get(), 1);
+        drop(counted);
+        assert_eq!(metrics.streams_relayed.get(), 0);
     }
 }

@@ -106,6 +106,7 @@ fn caller() -> Caller {
         roles: Arc::default(),
         address: None,
         request_id: "test".into(),
+        traceparent: None,
         deadline: Instant::now() + Duration::from_secs(10),
     }
 }

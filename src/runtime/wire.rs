@@ -33,6 +33,8 @@ pub(super) struct CallerForm {
     roles: Vec<Arc<str>>,
     address: Option<std::net::SocketAddr>,
     request_id: Arc<str>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    traceparent: Option<Arc<str>>,
     left_ms: u64,
 }
 
@@ -45,6 +47,7 @@ impl CallerForm {
             roles: caller.roles.to_vec(),
             address: caller.address,
             request_id: caller.request_id.clone(),
+            traceparent: caller.traceparent.clone(),
             left_ms: u64::try_from(left.as_millis()).unwrap_or(u64::MAX),
         }
     }
@@ -56,6 +59,7 @@ impl CallerForm {
             roles: self.roles.into(),
             address: self.address,
             request_id: self.request_id,
+            traceparent: self.traceparent,
             deadline: Instant::now() + Duration::from_millis(self.left_ms.min(LEFT_MAX_MS)),
         }
     }

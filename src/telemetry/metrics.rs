@@ -66,6 +66,26 @@ pub struct ByCode {
     code: &'static str,
 }
 
+/// Why a call is tried again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelValue)]
+#[allow(non_camel_case_types, reason = "the names are the label's values")]
+pub enum RetryReason {
+    /// Nobody leads, another node does, or the leader was not reached: it did not begin.
+    not_begun,
+    /// The answer did not come: it may have had its effect, and may be tried again.
+    lost,
+    /// The leader could not say what became of it.
+    outcome_unknown,
+    /// The leader could not take it then.
+    unavailable,
+}
+
+/// The label of what is counted by the reason for a retry.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct ByRetryReason {
+    reason: RetryReason,
+}
+
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct RequestLabels {
     route: Arc<str>,
@@ -144,8 +164,10 @@ instruments! {
     calls_repeated: Counter = Counter::default(), "calls_repeated", NO_UNIT;
     /// Calls sent to the node that leads their shard.
     calls_forwarded: Counter = Counter::default(), "calls_forwarded", NO_UNIT;
-    /// Calls tried again, since no leader answered or their outcome was unknown and they may be.
-    calls_retried: Counter = Counter::default(), "calls_retried", NO_UNIT;
+    /// Time from sending a call to the node that leads its shard to that node's answer.
+    forwarded_duration: Histogram = durations(), "forwarded_call_duration", Some(Unit::Seconds);
+    /// Calls tried again by the node that took them, by the reason.
+    calls_retried: Family<ByRetryReason, Counter> = Family::default(), "calls_retried", NO_UNIT;
     /// Streams of updates fetched from other nodes now.
     streams_relayed: Gauge = Gauge::default(), "streams_relayed", NO_UNIT;
     /// Objects in memory now.
@@ -175,6 +197,11 @@ impl Instruments {
     #[must_use]
     pub fn sockets_of(&self, transport: Transport) -> Gauge {
         self.sockets.get_or_create_owned(&ByTransport { transport })
+    }
+
+    /// Counts a call that is tried again.
+    pub fn retried_for(&self, reason: RetryReason) {
+        self.calls_retried.get_or_create(&ByRetryReason { reason }).inc();
     }
 
     /// Counts a call answered with an error.
@@ -389,7 +416,7 @@ impl Collector for Shown {
 mod tests {
     use std::time::Duration;
 
-    use super::{Metrics, ROUTES_MAX, Totals, Transport};
+    use super::{Metrics, ROUTES_MAX, RetryReason, Totals, Transport};
 
     #[test]
     fn what_is_counted_is_shown() {
@@ -400,6 +427,8 @@ mod tests {
         metrics.clone().commits.inc();
         metrics.sockets_of(Transport::native).inc();
         metrics.refused_with(crate::error::Code::Overloaded);
+        metrics.retried_for(RetryReason::not_begun);
+        metrics.forwarded_duration.observe(0.003);
         metrics.show_gauge("shards_led", "Shards led here", || 12);
         metrics.show_counter("log_syncs", "Flushes of the log", || 7);
         metrics.show_rows("shard_term", "Terms", || vec![(vec![("shard", "3".to_owned())], 9)]);
@@ -412,6 +441,8 @@ mod tests {
             "stead_commits_total 1",
             "stead_sockets{transport=\"native\"} 1",
             "stead_calls_refused_total{code=\"overloaded\"} 1",
+            "stead_calls_retried_total{reason=\"not_begun\"} 1",
+            "stead_forwarded_call_duration_seconds_count 1",
             "stead_shards_led 12",
             "stead_shard_term{shard=\"3\"} 9",
             "stead_log_syncs_total 7",

@@ -127,8 +127,8 @@ impl Registers {
         self.observer.applied(self.host, self.shard, index, operation, digest);
         self.digest = Some(digest);
         self.known.insert(register, (version + 1, value));
-        writes.put(Space::State, &key_of(register), &encode_pair((version + 1, value)));
-        writes.put(Space::State, DIGEST_KEY, &encode_pair(digest));
+        writes.put(Space::State, key_of(register), encode_pair((version + 1, value)));
+        writes.put(Space::State, DIGEST_KEY, encode_pair(digest));
         Ok(())
     }
 }

@@ -21,6 +21,7 @@ fn caller() -> Caller {
         roles: Arc::new(["reader".into()]),
         address: Some(([127, 0, 0, 1], 9).into()),
         request_id: "r1".into(),
+        traceparent: None,
         // Long past, so that the time left is the same at each run.
         deadline: Instant::now(),
     }
@@ -119,6 +120,17 @@ fn the_time_left_travels() {
     let (received, ..) = received(&bytes).expect("it was sent so");
     let left = received.deadline.saturating_duration_since(Instant::now());
     assert!(left > Duration::from_secs(3) && left <= Duration::from_secs(5), "{left:?}");
+}
+
+#[test]
+fn the_trace_travels() {
+    let trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+    let caller = Caller { traceparent: Some(trace.into()), ..caller() };
+    let bytes = encode(&Message::Call(CallForm::of(&caller, &address(), &Action::State.into())));
+    let field = format!(r#""request_id":"r1","traceparent":"{trace}","left_ms":0}}"#);
+    assert!(String::from_utf8_lossy(&bytes).contains(&field));
+    let (received, ..) = received(&bytes).expect("it was sent so");
+    assert_eq!(received.traceparent.as_deref(), Some(trace));
 }
 
 #[test]
