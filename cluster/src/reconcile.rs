@@ -38,6 +38,8 @@ pub(crate) struct Wish {
     pub(crate) learners: BTreeSet<NodeId>,
     /// Who is to lead.
     pub(crate) leader: Option<NodeId>,
+    /// Nodes that drain: they lead only while nobody else can.
+    pub(crate) draining: BTreeSet<NodeId>,
 }
 
 /// The next step.
@@ -61,10 +63,8 @@ pub(crate) fn next_step(fact: &Fact, wish: &Wish) -> Step {
         // Raft takes one change at a time.
         return Step::Wait("a change of the members is being committed");
     }
-    if fact.configs.len() > 1 {
-        // A leader died in the middle of a change. It is brought to its end whatever is wished now: there is no
-        // way back from it, and until then two majorities are needed for everything.
-        return with_heir(fact, voters, wish).unwrap_or_else(|| Step::ChangeVoters(voters.clone()));
+    if let [old, .., new] = fact.configs.as_slice() {
+        return end_change(fact, wish, old, new);
     }
     if wish.voters.is_empty() {
         return Step::Wait("the map does not place the group yet");
@@ -82,21 +82,41 @@ pub(crate) fn next_step(fact: &Fact, wish: &Wish) -> Step {
     if *voters != wish.voters {
         return match change_voters(fact, wish, voters) {
             // What cannot go on holds nothing else up.
-            Step::Wait(why) => unwished.unwrap_or(Step::Wait(why)),
+            Step::Wait(why) => change_leader(fact, wish, voters).or(unwished).unwrap_or(Step::Wait(why)),
             step => step,
         };
     }
-    if let Some(leader) = wish.leader
-        && leader != fact.own
-        && can_lead(fact, voters, leader)
-    {
-        return Step::TransferTo(leader);
-    }
-    if let Some(step) = unwished {
+    if let Some(step) = change_leader(fact, wish, voters).or(unwished) {
         return step;
     }
     let has_all = wish.learners.iter().all(|node| fact.learners.contains(node));
     if has_all { Step::Nothing } else { Step::Wait("a wished replica is not alive") }
+}
+
+/// A change of the voters was begun, by this leader or one that died, and is brought to its end, whatever is wished now:
+/// until then two majorities are needed for everything. Where the new voters have none that is alive it goes back,
+/// which is as safe: until now both were needed, so the old ones know everything.
+fn end_change(fact: &Fact, wish: &Wish, old: &BTreeSet<NodeId>, new: &BTreeSet<NodeId>) -> Step {
+    let is_alive = |voters: &BTreeSet<NodeId>| voters.intersection(&fact.alive).count() * 2 > voters.len();
+    if !is_alive(new) && is_alive(old) && old.contains(&fact.own) {
+        return Step::ChangeVoters(old.clone());
+    }
+    with_heir(fact, new, wish).unwrap_or_else(|| Step::ChangeVoters(new.clone()))
+}
+
+/// Hands the leadership to whom it belongs, if that one can take over; from one that drains to any other that can.
+fn change_leader(fact: &Fact, wish: &Wish, voters: &BTreeSet<NodeId>) -> Option<Step> {
+    let preferred = wish.leader.filter(|leader| *leader == fact.own || can_lead(fact, voters, *leader));
+    let heir = match preferred {
+        Some(leader) => leader,
+        None if wish.draining.contains(&fact.own) => {
+            let others =
+                voters.difference(&wish.draining).copied().filter(|node| can_lead(fact, voters, *node));
+            others.min_by_key(|node| (fact.lag.get(node).copied(), *node))?
+        }
+        None => return None,
+    };
+    (heir != fact.own).then_some(Step::TransferTo(heir))
 }
 
 /// The step to the wished voters. One that is wished to be a learner from now on is dropped with the others, and
@@ -134,7 +154,10 @@ fn with_heir(fact: &Fact, heirs: &BTreeSet<NodeId>, wish: &Wish) -> Option<Step>
         return None;
     }
     let able = heirs.iter().copied().filter(|heir| can_lead(fact, heirs, *heir));
-    let best = able.min_by_key(|heir| (wish.leader != Some(*heir), fact.lag.get(heir).copied(), *heir));
+    let best = able.min_by_key(|heir| {
+        let is_drained = wish.draining.contains(heir);
+        (wish.leader != Some(*heir), is_drained, fact.lag.get(heir).copied(), *heir)
+    });
     best.map(Step::TransferTo)
 }
 

@@ -4,26 +4,30 @@
 //! One step of a group is under way at most, each is bounded in time, and none is remembered: whoever leads next
 //! looks again.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use openraft::async_runtime::WatchReceiver;
 use openraft::{ChangeMembers, Instant as _, RaftMetrics};
 use parking_lot::Mutex;
-use tokio::time::{MissedTickBehavior, timeout};
+use tokio::time::{Instant, MissedTickBehavior, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::group::{Group, Running};
 use crate::groups::Inner;
 use crate::groups::keeper::members;
 use crate::layout::NodeId;
-use crate::map::ClusterMap;
+use crate::map::{ClusterMap, NodeState};
 use crate::placement::meta_voters;
 use crate::raft::{Peer, TypeConfig};
 use crate::reconcile::{Fact, Step, Wish, next_step};
 use crate::storage::keys::GroupId;
 
+/// Pauses of a group after a step that failed: the first, doubled with each failure up to the last. A failed
+/// hand-over costs the group its leader for a moment.
+const AGAIN_AFTER: Duration = Duration::from_millis(500);
+const AGAIN_AFTER_MAX: Duration = Duration::from_secs(16);
 /// How often wish and fact are compared, beside whenever the map changes.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// How long one step may take before it is looked at anew. A change of voters waits for a majority.
@@ -36,7 +40,7 @@ const ALIVE_HEARTBEATS: u32 = 4;
 /// Compares and acts for the life of the node.
 pub(super) async fn run(node: Weak<Inner>, stop: CancellationToken) {
     let Some(mut map) = node.upgrade().map(|node| node.map.clone()) else { return };
-    let busy: Arc<Mutex<BTreeSet<GroupId>>> = Arc::default();
+    let pace: Arc<Mutex<Pace>> = Arc::default();
     let mut looks = tokio::time::interval(LOOK_EVERY);
     looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
@@ -50,14 +54,40 @@ pub(super) async fn run(node: Weak<Inner>, stop: CancellationToken) {
         let wished = map.borrow_and_update().clone();
         for group in node.groups() {
             if let Some(step) = look(&node, group, &wished)
-                && busy.lock().insert(group.id)
+                && pace.lock().begin(group.id)
             {
-                let (group, wished, busy) = (group.clone(), wished.clone(), busy.clone());
+                let (group, wished, pace) = (group.clone(), wished.clone(), pace.clone());
                 node.tasks.spawn(async move {
-                    carry_out(&group, &step, &wished).await;
-                    busy.lock().remove(&group.id);
+                    let is_done = carry_out(&group, &step, &wished).await;
+                    pace.lock().end(group.id, is_done);
                 });
             }
+        }
+    }
+}
+
+/// Which groups have a step under way, and which pause after steps that failed.
+#[derive(Debug, Default)]
+struct Pace {
+    busy: BTreeSet<GroupId>,
+    failed: BTreeMap<GroupId, (Duration, Instant)>,
+}
+
+impl Pace {
+    /// Whether a step may begin now; then it has.
+    fn begin(&mut self, group: GroupId) -> bool {
+        let is_pausing = self.failed.get(&group).is_some_and(|(_, until)| Instant::now() < *until);
+        !is_pausing && self.busy.insert(group)
+    }
+
+    fn end(&mut self, group: GroupId, is_done: bool) {
+        self.busy.remove(&group);
+        if is_done {
+            self.failed.remove(&group);
+        } else {
+            let before = self.failed.get(&group).map(|(pause, _)| *pause * 2);
+            let pause = before.unwrap_or(AGAIN_AFTER).min(AGAIN_AFTER_MAX);
+            self.failed.insert(group, (pause, Instant::now() + pause));
         }
     }
 }
@@ -120,22 +150,29 @@ fn wish(node: &Inner, group: &Group, map: &ClusterMap, fact: &Fact) -> Option<Wi
         let is_free = members.get(&group.node).is_some_and(|own| own.may_lead);
         let mut others = voters.iter().filter(|voter| members.get(voter).is_some_and(|other| other.may_lead));
         let leader = if is_free { Some(group.node) } else { others.next().copied() };
-        return Some(Wish { voters, learners, leader });
+        return Some(Wish { voters, learners, leader, draining: draining(map) });
     }
     let placement = map.placements.get(usize::from(group.id.0))?;
     Some(Wish {
         voters: placement.replicas.iter().copied().collect(),
         learners: BTreeSet::new(),
         leader: placement.preferred_leader,
+        draining: draining(map),
     })
 }
 
-async fn carry_out(group: &Group, step: &Step, map: &ClusterMap) {
-    let Some(Running { raft, .. }) = &group.raft else { return };
+/// The nodes that are to lead nothing.
+fn draining(map: &ClusterMap) -> BTreeSet<NodeId> {
+    map.nodes.iter().filter(|(_, node)| node.state != NodeState::Up).map(|(id, _)| *id).collect()
+}
+
+/// Takes a step; whether it is done.
+async fn carry_out(group: &Group, step: &Step, map: &ClusterMap) -> bool {
+    let Some(Running { raft, .. }) = &group.raft else { return false };
     let address =
         |node: &NodeId| map.nodes.get(node).map(|node| node.peer_address.clone()).unwrap_or_default();
     let result = match step {
-        Step::Nothing | Step::Wait(_) => return,
+        Step::Nothing | Step::Wait(_) => return true,
         Step::TransferTo(to) => {
             let transferred = group.transfer(*to, TRANSFER_WITHIN).await;
             transferred.map_err(|error| error.to_string())
@@ -154,12 +191,13 @@ async fn carry_out(group: &Group, step: &Step, map: &ClusterMap) {
             flat(timeout(STEP_WITHIN, raft.change_membership(change, false)).await)
         }
     };
-    match result {
+    match &result {
         Ok(()) => tracing::info!(group = %group.id, ?step, "a step towards the cluster's map is done"),
         Err(error) => {
             tracing::debug!(group = %group.id, ?step, error, "a step was not done; it is looked at again");
         }
     }
+    result.is_ok()
 }
 
 fn flat<T, E: std::fmt::Display>(

@@ -107,6 +107,31 @@ fn a_change_is_ended_before_another() {
 }
 
 #[test]
+fn a_change_to_voters_that_died_goes_back() {
+    let mut group = healthy(&[1, 2, 3], &[4, 5]);
+    group.configs.push(set(&[1, 4, 5]));
+    let group = dead(dead(group, 4), 5);
+    check(&group, &voters(&[1, 4, 5]), Step::ChangeVoters(set(&[1, 2, 3])));
+    // Without a majority of the old ones either, it waits for whoever comes back.
+    let lost = dead(dead(group, 2), 3);
+    check(&lost, &voters(&[1, 4, 5]), Step::ChangeVoters(set(&[1, 4, 5])));
+}
+
+#[test]
+fn a_draining_leader_hands_over_to_whoever_can() {
+    let wish = Wish { leader: Some(NodeId(2)), draining: set(&[1]), ..voters(&[1, 2, 3]) };
+    let group = healthy(&[1, 2, 3], &[]);
+    check(&group, &wish, Step::TransferTo(NodeId(2)));
+    check(&dead(group.clone(), 2), &wish, Step::TransferTo(NodeId(3)));
+    check(&dead(dead(group.clone(), 2), 3), &wish, Step::Nothing);
+    let both = Wish { leader: None, draining: set(&[1, 2]), ..voters(&[1, 2, 3]) };
+    check(&behind(group.clone(), 3, 10), &both, Step::TransferTo(NodeId(3)));
+    // A change that has to wait does not keep it.
+    let moved = Wish { leader: None, draining: set(&[1]), ..voters(&[1, 2, 4]) };
+    check(&behind(healthy(&[1, 2, 3], &[4]), 4, 2_000), &moved, Step::TransferTo(NodeId(2)));
+}
+
+#[test]
 fn learners_are_what_is_wished() {
     let wish = Wish { learners: set(&[4, 5]), ..voters(&[1, 2, 3]) };
     check(&healthy(&[1, 2, 3], &[5, 6]), &wish, Step::AddLearner(NodeId(4)));
@@ -259,6 +284,7 @@ fn wish() -> impl Strategy<Value = Wish> {
             Wish {
                 leader: voters.last().copied().filter(|_| has_leader),
                 learners: nodes.take(learners).collect(),
+                draining: BTreeSet::new(),
                 voters,
             }
         },
