@@ -29,7 +29,7 @@ pub use crate::groups::register::ChangeError;
 pub use crate::groups::wish::WishError;
 use crate::layout::{NodeId, ShardId, ShardLayout};
 use crate::machine::Machine;
-use crate::map::{ClusterId, ClusterMap};
+use crate::map::{ClusterId, ClusterMap, NodeState};
 use crate::metrics::ClusterMetrics;
 use crate::network::{AskError, Desk, Network, PeerStates};
 use crate::options::Options;
@@ -120,15 +120,34 @@ impl Inner {
             }];
         }
         let stopped = self.groups().filter_map(|group| Some((group.id, group.stopped()?)));
-        stopped
-            .map(|(group, reason)| Problem {
-                code: "shard_stopped".to_owned(),
-                detail: format!("shard {group} is stopped on this node: {reason}"),
-                what_to_do:
-                    "keep a copy of the data directory, then restore this node from a snapshot or its peers"
-                        .to_owned(),
-            })
-            .collect()
+        let stopped = stopped.map(|(group, reason)| Problem {
+            code: "shard_stopped".to_owned(),
+            detail: format!("shard {group} is stopped on this node: {reason}"),
+            what_to_do:
+                "keep a copy of the data directory, then restore this node from a snapshot or its peers"
+                    .to_owned(),
+        });
+        stopped.chain(self.refusals()).collect()
+    }
+
+    /// The nodes that refuse this one or are refused by it. Each of the two shows it, for nobody else can: there is
+    /// no link to ask the other over.
+    fn refusals(&self) -> Vec<Problem> {
+        let map = self.map.borrow().clone();
+        let peers = self.network.peers().borrow().clone();
+        // A removed node that comes again is told so, and is no trouble of the cluster's.
+        let is_gone = |node| map.nodes.get(node).is_some_and(|known| known.state == NodeState::Removed);
+        let refused = peers.iter().filter(|(node, _)| !is_gone(node));
+        let refused = refused.filter_map(|(node, peer)| Some((node, peer.refused.as_ref()?)));
+        let refused = refused.map(|(node, reason)| Problem {
+            code: "peer_refused".to_owned(),
+            detail: format!("no link with node {node}: {reason}"),
+            what_to_do:
+                "give all nodes the same join secret, certificates of one authority and the same version, \
+                         and each a data directory of its own"
+                    .to_owned(),
+        });
+        refused.collect()
     }
 }
 

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{FlockOperation, StatVfsMountFlags, fcntl_lock, statvfs};
 
 use super::super::failure::{Failure, Kind};
-use super::Finding;
+use super::{Finding, size};
 use crate::config::Config;
 
 /// Most files of a data directory that are looked at; RocksDB makes far fewer.
@@ -169,26 +169,12 @@ fn manifest(current: &Path) -> Finding {
     }
 }
 
-/// A number of bytes for people.
-fn size(bytes: u64) -> String {
-    const UNITS: [&str; 5] = ["bytes", "KiB", "MiB", "GiB", "TiB"];
-    let mut value = bytes as f64;
-    let mut unit = UNITS.iter();
-    let mut name = unit.next().unwrap_or(&"bytes");
-    while value >= 1024.0 {
-        let Some(next) = unit.next() else { break };
-        value /= 1024.0;
-        name = next;
-    }
-    if *name == "bytes" { format!("{bytes} bytes") } else { format!("{value:.1} {name}") }
-}
-
 #[cfg(test)]
 mod tests {
     use std::fs;
 
     use super::super::{Verdict, show};
-    use super::{examine, size};
+    use super::examine;
 
     fn bad(directory: &std::path::Path) -> Vec<String> {
         let findings = examine(directory).expect("the directory is there");
@@ -215,12 +201,5 @@ mod tests {
         assert!(bad.iter().any(|what| what.contains("list of tables")), "{bad:?}");
         assert!(bad.iter().any(|what| what.contains("is empty")), "{bad:?}");
         assert!(examine(&home.path().join("absent")).is_err());
-    }
-
-    #[test]
-    fn sizes_are_for_people() {
-        assert_eq!(size(1023), "1023 bytes");
-        assert_eq!(size(1536), "1.5 KiB");
-        assert_eq!(size(u64::MAX), "16777216.0 TiB");
     }
 }
