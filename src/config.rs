@@ -43,6 +43,15 @@ pub struct Config {
     /// The secret itself, from the environment's `STEAD_JOIN_SECRET` only: it is never shown.
     #[serde(skip)]
     pub join_secret: Option<Secret>,
+    /// The file with this node's certificate for the links between nodes; with the next two, or none of them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub peer_certificate_file: Option<PathBuf>,
+    /// The file with that certificate's key.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub peer_key_file: Option<PathBuf>,
+    /// The file with the certificates of the authority that signed every node's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub peer_authority_file: Option<PathBuf>,
     /// The failure zone; the replicas of a shard are spread over zones.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub zone: Option<String>,
@@ -81,6 +90,9 @@ impl Default for Config {
             join: None,
             join_secret_file: None,
             join_secret: None,
+            peer_certificate_file: None,
+            peer_key_file: None,
+            peer_authority_file: None,
             zone: None,
             shards: 12,
             replicas: 3,

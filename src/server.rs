@@ -13,6 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use stead_cluster::network::tcp::secret::{self, JoinSecret, SecretError};
+use stead_cluster::network::tcp::tls::{Tls, TlsError, TlsFiles};
 use stead_cluster::network::tcp::{LinkMetrics, TcpNetwork, TcpOptions};
 use stead_cluster::{Cluster, OpenError};
 use tokio::net::TcpListener;
@@ -45,6 +46,9 @@ pub enum Error {
     /// There is no secret to prove to other nodes.
     #[error(transparent)]
     Secret(#[from] SecretError),
+    /// The certificates for the links between nodes do not do.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     /// The supervisor of the objects cannot be started.
     #[error("the supervisor of the objects did not start: {0}")]
     Supervisor(#[from] ractor::SpawnErr),
@@ -138,7 +142,12 @@ async fn open_cluster(
     };
     let in_peer_listen = |source| Error::Listen { address: config.peer_listen, flag: "peer-listen", source };
     let version = env!("CARGO_PKG_VERSION").to_owned();
-    let tcp = TcpOptions { listen: config.peer_listen, secret: join_secret(config)?, version, tls: None };
+    let tcp = TcpOptions {
+        listen: config.peer_listen,
+        secret: join_secret(config)?,
+        version,
+        tls: peer_tls(config)?,
+    };
     let network = TcpNetwork::bind(tcp).await.map_err(in_peer_listen)?;
     let options = stead_cluster::Options {
         data_dir: config.data.clone(),
@@ -162,6 +171,17 @@ async fn open_cluster(
     let machine = |_shard| -> Box<dyn stead_cluster::Machine> { Box::new(ObjectMachine::new()) };
     let links = network.metrics();
     Ok((Cluster::open(options, network, clock, machine).await?, links))
+}
+
+/// What encrypts the links between nodes, if they are to be.
+fn peer_tls(config: &Config) -> Result<Option<Tls>, TlsError> {
+    let Config { peer_certificate_file, peer_key_file, peer_authority_file, .. } = config;
+    match (peer_certificate_file.clone(), peer_key_file.clone(), peer_authority_file.clone()) {
+        (Some(certificate), Some(key), Some(authority)) => {
+            Tls::load(&TlsFiles { certificate, key, authority }).map(Some)
+        }
+        _ => Ok(None),
+    }
 }
 
 /// The file in a data directory that keeps the join secret made there.

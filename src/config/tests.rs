@@ -90,6 +90,7 @@ fn what_is_wrong_is_named() {
         ("", &[], &[("peer_listen", "[::]:9080")]),
         ("replicas = 2\nshards = 0\njoin = \"10.0.0.1:9080\"", &[], &[]),
         ("join_secret_file = \"x\"", &[("STEAD_JOIN_SECRET", "0123456789abcdef")], &[]),
+        ("peer_key_file = \"x\"", &[], &[]),
         (
             "public_url = \"example.net\"\nallowed_origins = [\"*\", \"null\"]\nallowed_hosts = [\"a:1\"]",
             &[],
@@ -112,6 +113,9 @@ fn insecure_allows_and_warns() {
     let config = load("listen = \"0.0.0.0:8080\"\ninsecure = true", &[], &[]).expect("it is allowed");
     assert_eq!(config.warnings().len(), 1);
     assert!(Config::default().warnings().is_empty());
+    let files = "peer_certificate_file = \"a\"\npeer_key_file = \"b\"\npeer_authority_file = \"c\"\n";
+    let encrypted = load(&format!("{files}peer_listen = \"0.0.0.0:9080\""), &[], &[]);
+    assert!(encrypted.is_ok_and(|config| config.warnings().is_empty()), "TLS keeps others out");
     let inside = load("listen = \"127.8.8.8:1\"\npeer_listen = \"[::ffff:127.0.0.1]:2\"", &[], &[]);
     assert!(inside.is_ok(), "loopback in other writings");
 }

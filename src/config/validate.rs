@@ -20,6 +20,7 @@ impl Config {
     pub fn validate(&self) -> Result<(), Error> {
         let mut problems = Vec::new();
         self.check_cluster(&mut problems);
+        self.check_peer_tls(&mut problems);
         self.check_names(&mut problems);
         self.check_listeners(&mut problems);
         self.check_timing(&mut problems);
@@ -61,6 +62,17 @@ impl Config {
             problems.push(
                 "join needs the cluster's secret: give join_secret_file or STEAD_JOIN_SECRET; `stead node secret --data \
                  DIR` shows it on the first node"
+                    .into(),
+            );
+        }
+    }
+
+    fn check_peer_tls(&self, problems: &mut Vec<String>) {
+        let files = [&self.peer_certificate_file, &self.peer_key_file, &self.peer_authority_file];
+        if files.iter().any(|file| file.is_some()) && files.iter().any(|file| file.is_none()) {
+            problems.push(
+                "TLS between nodes needs peer_certificate_file, peer_key_file and peer_authority_file: give all \
+                 three, or none"
                     .into(),
             );
         }
@@ -112,11 +124,12 @@ impl Config {
         }
     }
 
-    /// The listeners that other machines reach.
+    /// The listeners that other machines reach and nothing protects.
     fn open_listeners(&self) -> Vec<(&'static str, SocketAddr)> {
         [("listen", self.listen), ("peer_listen", self.peer_listen)]
             .into_iter()
             .filter(|(_, address)| !address.ip().to_canonical().is_loopback())
+            .filter(|(key, _)| *key != "peer_listen" || self.peer_certificate_file.is_none())
             .collect()
     }
 

@@ -113,8 +113,9 @@ impl Actor for Activation {
         if stage.lock().as_ref().is_some_and(Active::keys_too_large) {
             loaded.shed_keys(stage).await;
         }
-        let is_over = loaded.gate.failed() || loaded.shard.lead().ok() != Some(loaded.term);
         let mut active = stage.lock();
+        // Asked once nobody else can be in a turn, whose commit may be refused.
+        let is_over = loaded.gate.is_over() || loaded.shard.lead().ok() != Some(loaded.term);
         let Some(object) = active.as_mut().filter(|_| !is_over) else {
             drop(active);
             // Dropped, the call and all behind it go to the successor.

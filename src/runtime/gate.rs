@@ -4,13 +4,15 @@
 //! Turns are numbered by the commits before them. A turn that commits waits for its own commit; one
 //! that only read waits for the last commit that it saw. The gate opens in order, so subscribers see
 //! updates in the order of turns, each before its caller's reply. When a commit fails, everything
-//! behind it fails too: memory never outlives the log's verdict.
+//! behind it fails too: memory never outlives the log's verdict. One that is refused may hear so before those ahead
+//! of it have their verdicts, for a leader that hands over or has too much waiting refuses at once; what is
+//! ahead stands.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
-use stead_cluster::{LogIndex, Verdict};
+use stead_cluster::{LogIndex, Verdict, Why};
 use tokio::sync::Notify;
 
 use super::failure;
@@ -45,7 +47,10 @@ struct Inner {
     proposed: u64,
     settled: u64,
     settled_index: LogIndex,
+    /// A commit failed in its turn: nothing behind it is let out.
     failed: bool,
+    /// A commit failed or was refused: memory is ahead of the log, and the activation must end.
+    is_over: bool,
     waiting: VecDeque<(u64, bool, Output)>,
 }
 
@@ -60,15 +65,29 @@ pub(crate) struct Settled {
     pub(crate) index: LogIndex,
 }
 
+impl Output {
+    /// Nothing came of the turn.
+    fn fail(&mut self, error: Error) {
+        self.update = None;
+        self.timer = None;
+        self.answer = Err(error);
+    }
+}
+
 impl Gate {
     pub(crate) fn new(address: ObjectAddress, parts: Arc<Parts>) -> Self {
         Self { address, parts, inner: Mutex::default(), opened: Notify::new() }
     }
 
     /// Lets out what rests on nothing but commits handed over so far: at once if all have settled.
-    pub(crate) fn after_reads(&self, output: Output) {
+    pub(crate) fn after_reads(&self, mut output: Output) {
         let mut inner = self.inner.lock();
-        if inner.settled == inner.proposed {
+        if inner.is_over {
+            drop(inner);
+            // It may have read what was refused since its turn began.
+            output.fail(failure::rests_on_failed());
+            self.release(output);
+        } else if inner.settled == inner.proposed {
             drop(inner);
             self.release(output);
         } else {
@@ -77,59 +96,86 @@ impl Gate {
         }
     }
 
-    /// Holds what rests on a commit about to be handed over; the number is for [`Gate::settle`].
-    pub(crate) fn after_commit(&self, output: Output) -> u64 {
+    /// Holds what rests on a commit about to be handed over; the number is for [`Gate::settle`]. None if the commit
+    /// must not be handed over, for it builds on one that was refused since its turn began.
+    pub(crate) fn after_commit(&self, mut output: Output) -> Option<u64> {
         let mut inner = self.inner.lock();
+        if inner.is_over {
+            drop(inner);
+            output.fail(failure::not_proposed(&Why::NotLeading));
+            self.release(output);
+            return None;
+        }
         inner.proposed += 1;
         let number = inner.proposed;
         inner.waiting.push_back((number, true, output));
-        number
+        Some(number)
     }
 
-    /// A commit has its verdict. Called in the order of commits.
+    /// A commit has its verdict. Called in the order of commits, but for those refused.
     pub(crate) fn settle(&self, number: u64, verdict: &Verdict) {
         let mut inner = self.inner.lock();
-        assert_eq!(number, inner.settled + 1, "verdicts come in the order of commits");
-        inner.settled = number;
         match verdict {
-            Verdict::Applied { index } => {
-                inner.settled_index = *index;
-                self.parts.metrics.commits.inc();
-            }
-            Verdict::NotProposed(_) | Verdict::Unknown(_) => {
-                inner.failed = true;
-                self.parts.metrics.commits_failed.inc();
-            }
-        }
-        let failed = inner.failed;
-        while inner.waiting.front().is_some_and(|(after, ..)| *after <= number) {
-            let Some((_, commits, mut output)) = inner.waiting.pop_front() else { break };
-            if failed {
-                output.update = None;
-                output.timer = None;
-                output.answer = Err(verdict_error(verdict, commits));
-            }
-            self.release(output);
+            Verdict::NotProposed(_) => self.refuse(&mut inner, number, verdict),
+            Verdict::Applied { .. } | Verdict::Unknown(_) => self.settle_next(&mut inner, number, verdict),
         }
         drop(inner);
         self.opened.notify_waiters();
     }
 
-    /// Whether nothing is held here, and no commit failed.
+    /// The log's verdict on the first commit that had none.
+    fn settle_next(&self, inner: &mut Inner, number: u64, verdict: &Verdict) {
+        assert_eq!(number, inner.settled + 1, "verdicts come in the order of commits");
+        assert!(number <= inner.proposed, "what builds on a refused commit is refused too");
+        inner.settled = number;
+        if let Verdict::Applied { index } = verdict {
+            inner.settled_index = *index;
+            self.parts.metrics.commits.inc();
+        } else {
+            (inner.failed, inner.is_over) = (true, true);
+            self.parts.metrics.commits_failed.inc();
+        }
+        while inner.waiting.front().is_some_and(|(after, ..)| *after <= number) {
+            let Some((_, commits, mut output)) = inner.waiting.pop_front() else { break };
+            if inner.failed {
+                output.fail(verdict_error(verdict, commits));
+            }
+            self.release(output);
+        }
+    }
+
+    /// A commit is in no log, and so nothing that builds on it ever will be. What is ahead of it keeps its place.
+    fn refuse(&self, inner: &mut Inner, number: u64, verdict: &Verdict) {
+        if number > inner.proposed {
+            // Refused already, with one ahead of it.
+            return;
+        }
+        assert!(number > inner.settled, "a commit has one verdict");
+        self.parts.metrics.commits_failed.inc_by(inner.proposed + 1 - number);
+        inner.is_over = true;
+        inner.proposed = number - 1;
+        let kept = inner.waiting.partition_point(|(after, ..)| *after < number);
+        for (_, commits, mut output) in inner.waiting.split_off(kept) {
+            output.fail(verdict_error(verdict, commits));
+            self.release(output);
+        }
+    }
+
+    /// Whether nothing is held here, and no commit failed or was refused.
     pub(crate) fn is_open(&self) -> bool {
         let inner = self.inner.lock();
-        inner.settled == inner.proposed && !inner.failed
+        inner.settled == inner.proposed && !inner.is_over
     }
 
-    /// Whether fewer than `most` commits are on their way, and none failed.
+    /// Whether fewer than `most` commits are on their way, and none failed or was refused.
     pub(crate) fn has_room_for(&self, most: u64) -> bool {
         let inner = self.inner.lock();
-        inner.proposed - inner.settled < most && !inner.failed
+        inner.proposed - inner.settled < most && !inner.is_over
     }
 
-    /// Whether a commit failed; the activation must end.
-    pub(crate) fn failed(&self) -> bool {
-        self.inner.lock().failed
+    /// Whether a commit failed or was refused; the activation must end.
+    pub(crate) fn is_over(&self) -> bool {
+        self.inner.lock().is_over
     }
 
     /// Waits until at most `most` commits are on their way.
@@ -172,3 +218,6 @@ fn verdict_error(verdict: &Verdict, commits: bool) -> Error {
         Verdict::Applied { .. } => failure::outcome_unknown("an earlier commit failed"),
     }
 }
+
+#[cfg(test)]
+mod tests;

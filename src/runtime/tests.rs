@@ -28,11 +28,17 @@ struct Setup {
     max_active: usize,
     idle: Duration,
     classes: Classes,
+    proposals_waiting_max: usize,
 }
 
 impl Default for Setup {
     fn default() -> Self {
-        Self { max_active: 1_000, idle: Duration::from_mins(1), classes: Classes::builtin() }
+        Self {
+            max_active: 1_000,
+            idle: Duration::from_mins(1),
+            classes: Classes::builtin(),
+            proposals_waiting_max: 10_000,
+        }
     }
 }
 
@@ -43,8 +49,12 @@ impl Node {
 
     async fn open(dir: Arc<tempfile::TempDir>, setup: Setup) -> Self {
         let clock = Arc::new(Clock::default());
-        let options =
-            stead_cluster::Options { data_dir: dir.path().join("data"), shards: 3, ..Default::default() };
+        let options = stead_cluster::Options {
+            data_dir: dir.path().join("data"),
+            shards: 3,
+            proposals_waiting_max: setup.proposals_waiting_max,
+            ..Default::default()
+        };
         let machine = |_| -> Box<dyn stead_cluster::Machine> { Box::new(ObjectMachine::new()) };
         let cluster =
             Cluster::open(options, Arc::new(NoPeers), clock.clone(), machine).await.expect("it opens");
@@ -385,5 +395,28 @@ async fn if_match_and_deletion_follow_the_version() {
     assert_eq!(node.ask("object/a", put(3, 0)).await.expect("counting goes on").version, Version(3));
     let absent = Action::DeleteKey { key: Key::parse("b").expect("a key"), absent: Absent::Refused };
     assert_eq!(node.ask("object/a", absent).await.expect_err("no such key").code, Code::KeyNotFound);
+    node.stop().await;
+}
+
+/// The log refuses at once what is too much for it, while what came before is on its way.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_object_outlives_a_full_log() {
+    let node = Node::start(Setup { proposals_waiting_max: 4, ..Setup::default() }).await;
+    let (mut counted, mut refused) = (0_u64, 0);
+    for _ in 0..20 {
+        let calls = (0..64).map(|_| node.call("counter/flooded", "increment", json!({})));
+        for answer in futures_util::future::join_all(calls).await {
+            match answer {
+                Ok(_) => counted += 1,
+                Err(error) => {
+                    assert_eq!(error.code, Code::Overloaded, "{error}");
+                    refused += 1;
+                }
+            }
+        }
+    }
+    assert!(counted > 0 && refused > 0, "{counted} counted, {refused} refused");
+    let value = node.call("counter/flooded", "get", json!({})).await.expect("it answers");
+    assert_eq!(value, json!({"value": counted}));
     node.stop().await;
 }

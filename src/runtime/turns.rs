@@ -55,7 +55,8 @@ impl Active {
                 self.gate.after_reads(Output { update: None, timer: None, reply, answer });
             }
             Turned::Commit { command, update, timer, answer } => {
-                let number = self.gate.after_commit(Output { update, timer, reply, answer: Ok(answer) });
+                let output = Output { update, timer, reply, answer: Ok(answer) };
+                let Some(number) = self.gate.after_commit(output) else { return };
                 let gate = self.gate.clone();
                 let done = Box::new(move |verdict| gate.settle(number, &verdict));
                 self.shard.propose(self.term, command, done);

@@ -67,7 +67,10 @@ async fn a_killed_node_loses_nothing_and_its_shards_go_on() {
         // Every shard is led by one of the others, so every object can be written.
         for object in 0..OBJECTS {
             let path = format!("/v1/objects/counter/probe-{object}/methods/increment");
-            within("a write", members.get(others[0]).post(&path, &json!({}))).await.expect(200);
+            // Under a key: one that was sent just before the kill may have had its effect, and is sent again.
+            let key = format!("probe-{round}");
+            let key = [("Idempotency-Key", &*key)];
+            within("a write", members.get(others[0]).request("POST", &path, &key, b"")).await.expect(200);
         }
         workload = running.stop().await;
         members.get_mut(victim).start_again();
@@ -96,8 +99,10 @@ async fn a_socket_of_another_node_outlives_the_leader_and_misses_nothing() {
         members.get(gateway).post(&call, &json!({})).await.expect(200);
     }
     members.get_mut(leader).kill9();
-    for _ in 0..5 {
-        members.get(gateway).post(&call, &json!({})).await.expect(200);
+    for number in 0..5 {
+        let key = format!("after-{number}");
+        let keyed = [("Idempotency-Key", &*key)];
+        members.get(gateway).request("POST", &call, &keyed, b"").await.expect(200);
     }
     members.get_mut(leader).start_again();
     members.settled(3).await;
@@ -194,6 +199,43 @@ async fn a_drain_and_a_removal_fail_no_request() {
     .await;
     let nodes = members.get(2).get("/v1/nodes").await.expect(200).json();
     assert_eq!(nodes["nodes"][2]["state"], "removed");
+}
+
+/// Many commits of one object are on their way when its leader hands over; those behind the first are refused at once,
+/// before it has its verdict.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_hot_object_goes_on_while_its_leader_is_drained() {
+    let members = Members::three().await;
+    let object = "counter/hot";
+    let path = format!("/v1/objects/{object}/methods/increment");
+    members.get(1).post(&path, &json!({})).await.expect(200);
+    let stop: std::sync::Arc<std::sync::atomic::AtomicBool> = std::sync::Arc::default();
+    let mut writers = tokio::task::JoinSet::new();
+    for address in members.addresses(&[1, 2, 3]).into_iter().cycle().take(64) {
+        let (path, stop) = (path.clone(), std::sync::Arc::clone(&stop));
+        writers.spawn(async move {
+            let mut connection = Connection::open(address).await.expect("the node accepts");
+            let mut count = 0_u64;
+            while !stop.load(std::sync::atomic::Ordering::Relaxed) {
+                let answer = connection.request("POST", &path, &[], b"").await.expect("the node answers");
+                assert_eq!(answer.status, 200, "{}", answer.text());
+                count += 1;
+            }
+            count
+        });
+    }
+    for _ in 0..3 {
+        let leader = members.leader_of(1, object).await.expect("it is led");
+        begin(members.get(1), "POST", &format!("/v1/nodes/{leader}/drain")).await;
+        begin(members.get(1), "POST", &format!("/v1/nodes/{leader}/undrain")).await;
+    }
+    stop.store(true, std::sync::atomic::Ordering::Relaxed);
+    let mut count = 1;
+    while let Some(written) = within("the writers to end", writers.join_next()).await {
+        count += written.expect("no request failed");
+    }
+    let state = members.get(2).get(&format!("/v1/objects/{object}")).await.expect(200).json();
+    assert_eq!((&state["version"], &state["state"]["value"]), (&json!(count), &json!(count)));
 }
 
 /// Begins an operation and waits until it is done.

@@ -79,10 +79,9 @@ async fn finish_removals(node: &Inner, known: &ClusterMap) {
     }
     let status = survey::survey(node, SURVEY_WITHIN).await;
     for id in leaving {
-        let groups = status.shards.iter().chain([&status.meta]);
-        let is_empty = groups.into_iter().all(|group| {
+        let is_empty = status.shards.iter().all(|shard| {
             // A shard without a leader may still count on it.
-            group.leader.is_some() && group.replicas.iter().all(|replica| replica.node != id)
+            shard.leader.is_some() && shard.replicas.iter().all(|replica| replica.node != id)
         });
         if is_empty {
             let command = MapCommand::SetState { node: id, state: NodeState::Removed };
@@ -92,11 +91,19 @@ async fn finish_removals(node: &Inner, known: &ClusterMap) {
     }
 }
 
-/// What each node may do: what the operator wants of it, and whether it has been heard of.
+/// What each node may do for shards. One on its way out is to hold none.
 pub(super) fn candidates(
     map: &ClusterMap,
     silent: &BTreeMap<NodeId, Duration>,
 ) -> BTreeMap<NodeId, Candidate> {
+    let mut candidates = members(map, silent);
+    candidates.retain(|id, _| map.nodes.get(id).is_none_or(|node| !node.is_leaving));
+    candidates
+}
+
+/// What each node may do for the map: what the operator wants of it, and whether it has been heard of. One on its way
+/// out has to hear of the map until it holds nothing any more, or it would not know what to hand over to whom.
+pub(super) fn members(map: &ClusterMap, silent: &BTreeMap<NodeId, Duration>) -> BTreeMap<NodeId, Candidate> {
     let candidate = |(id, node): (&NodeId, &crate::map::MapNode)| {
         let is_lost = silent.contains_key(id);
         let is_up = node.state == NodeState::Up && !is_lost;
@@ -104,7 +111,7 @@ pub(super) fn candidates(
             Candidate { zone: node.zone.clone(), may_hold: !is_lost, may_take: is_up, may_lead: is_up };
         (*id, candidate)
     };
-    let present = map.nodes.iter().filter(|(_, node)| node.state != NodeState::Removed && !node.is_leaving);
+    let present = map.nodes.iter().filter(|(_, node)| node.state != NodeState::Removed);
     present.map(candidate).collect()
 }
 
@@ -143,5 +150,37 @@ impl Led {
                 Duration::ZERO
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::{candidates, members};
+    use crate::layout::NodeId;
+    use crate::map::{ClusterMap, MapNode, NodeState};
+
+    #[test]
+    fn a_leaving_node_hears_of_the_map_and_is_given_no_shard() {
+        let node = |state, is_leaving| MapNode {
+            address: String::new(),
+            peer_address: String::new(),
+            zone: None,
+            version: String::new(),
+            started_at_ms: 0,
+            state,
+            is_leaving,
+        };
+        let nodes = BTreeMap::from([
+            (NodeId(1), node(NodeState::Up, false)),
+            (NodeId(2), node(NodeState::Draining, true)),
+            (NodeId(3), node(NodeState::Removed, false)),
+        ]);
+        let map = ClusterMap { nodes, ..ClusterMap::default() };
+        let of_the_map = members(&map, &BTreeMap::new());
+        assert_eq!(of_the_map.keys().collect::<Vec<_>>(), [&NodeId(1), &NodeId(2)]);
+        assert!(of_the_map[&NodeId(2)].may_hold && !of_the_map[&NodeId(2)].may_lead);
+        assert_eq!(candidates(&map, &BTreeMap::new()).into_keys().collect::<Vec<_>>(), [NodeId(1)]);
     }
 }

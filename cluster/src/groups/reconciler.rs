@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::group::{Group, Running};
 use crate::groups::Inner;
-use crate::groups::keeper::candidates;
+use crate::groups::keeper::members;
 use crate::layout::NodeId;
 use crate::map::ClusterMap;
 use crate::placement::meta_voters;
@@ -84,26 +84,27 @@ fn fact(node: &Inner, group: &Group, metrics: &RaftMetrics<TypeConfig>) -> Fact 
     let configs: Vec<BTreeSet<NodeId>> = membership.get_joint_config().clone();
     let last = metrics.last_log_index.map_or(0, |last| last + 1);
     let matched = metrics.replication.iter().flatten();
-    let lag = matched.map(|(follower, matched)| {
-        (*follower, last.saturating_sub(matched.as_ref().map_or(0, |matched| matched.index + 1)))
+    // A follower that has nothing yet is not little behind a short log: it may not even be there.
+    let lag = matched.filter_map(|(follower, matched)| {
+        Some((*follower, last.saturating_sub(matched.as_ref()?.index + 1)))
     });
     let within = node.options.heartbeat * ALIVE_HEARTBEATS;
     let heard = metrics.heartbeat.iter().flatten();
     let alive =
         heard.filter(|(_, acked)| acked.as_ref().is_some_and(|acked| acked.into_inner().elapsed() < within));
     let alive: BTreeSet<NodeId> = alive.map(|(follower, _)| *follower).chain([group.node]).collect();
-    let peers = node.network.peers();
-    let connected = |follower: &NodeId| peers.borrow().get(follower).is_some_and(|state| state.connected);
+    // A node without a replica is sent no heartbeats; a link to it has to do. It does not do for one that has a
+    // replica: the links of a process that hangs stand for a while, and it would be given the leadership.
+    let peers = node.network.peers().borrow().clone();
+    let is_member = |other: &NodeId| membership.get_node(other).is_some();
+    let linked = peers.iter().filter(|(other, state)| state.connected && !is_member(other));
+    let alive = alive.into_iter().chain(linked.map(|(other, _)| *other)).collect();
     Fact {
         own: group.node,
+        alive,
         learners: membership.learner_ids().collect(),
         configs,
         lag: lag.collect(),
-        // A node without a replica yet sends no heartbeats' answers; a link to it has to do.
-        alive: alive
-            .into_iter()
-            .chain(node.map.borrow().nodes.keys().copied().filter(|follower| connected(follower)))
-            .collect(),
         is_change_in_flight: metrics.membership_config != metrics.committed_membership_config,
     }
 }
@@ -111,14 +112,13 @@ fn fact(node: &Inner, group: &Group, metrics: &RaftMetrics<TypeConfig>) -> Fact 
 fn wish(node: &Inner, group: &Group, map: &ClusterMap, fact: &Fact) -> Option<Wish> {
     if group.id == GroupId::META {
         let present = fact.configs.last().cloned().unwrap_or_default();
-        let candidates = candidates(map, &node.silent());
-        let voters = meta_voters(&candidates, &present);
-        let nodes = candidates.iter().filter(|(_, candidate)| candidate.may_hold).map(|(node, _)| *node);
+        let members = members(map, &node.silent());
+        let voters = meta_voters(&members, &present);
+        let nodes = members.iter().filter(|(_, candidate)| candidate.may_hold).map(|(node, _)| *node);
         let learners = nodes.filter(|node| !voters.contains(node)).collect();
         // A draining node leads nothing, the map included.
-        let is_free = candidates.get(&group.node).is_some_and(|own| own.may_lead);
-        let mut others =
-            voters.iter().filter(|voter| candidates.get(voter).is_some_and(|other| other.may_lead));
+        let is_free = members.get(&group.node).is_some_and(|own| own.may_lead);
+        let mut others = voters.iter().filter(|voter| members.get(voter).is_some_and(|other| other.may_lead));
         let leader = if is_free { Some(group.node) } else { others.next().copied() };
         return Some(Wish { voters, learners, leader });
     }

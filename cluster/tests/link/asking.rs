@@ -68,6 +68,26 @@ async fn a_question_under_way_when_the_connection_breaks_is_lost() {
 }
 
 #[tokio::test]
+async fn what_was_asked_before_a_node_stops_is_answered_and_nothing_more_is_asked() {
+    let (one, two) = two().await;
+    let before = two.asked();
+    let asked = ask(&one, &two, Bytes::from_static(b"wait"));
+    let stopping = async {
+        until("it is asked", || async { two.asked() == before + 1 }).await;
+        let stopping = two.network.stop();
+        until("nothing more is asked", || async {
+            matches!(ask(&one, &two, Bytes::new()).await, Err(AskError::NotSent(_)))
+        })
+        .await;
+        two.notes.answers.add_permits(1);
+        stopping.await;
+    };
+    let (answered, ()) = tokio::join!(asked, stopping);
+    assert_eq!(answered, Ok(Bytes::from_static(b"wait")));
+    one.sees(two.id, "has ended", |state| state.ended == 1 && !state.connected).await;
+}
+
+#[tokio::test]
 async fn what_nobody_waits_for_is_given_up_on_the_other_side() {
     let (one, two) = two().await;
     let before = two.asked();

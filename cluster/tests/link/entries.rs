@@ -86,7 +86,7 @@ async fn votes_are_answered_and_what_is_not_taken_says_why() {
 async fn heartbeats_do_not_wait_behind_large_bodies() {
     let (one, two) = two().await;
     let body = Bytes::from(vec![1; 32 * 1024 * 1024]);
-    let mut slowest = Duration::ZERO;
+    let (mut answered, mut slowest) = (0, Duration::ZERO);
     let large = async {
         for _ in 0..4 {
             one.network.ask(two.id, Desk::Application, body.clone(), PATIENT).await.unwrap();
@@ -97,11 +97,12 @@ async fn heartbeats_do_not_wait_behind_large_bodies() {
         loop {
             let begun = Instant::now();
             link.append_one(request(1, 0), PATIENT).await.unwrap();
-            slowest = slowest.max(begun.elapsed());
-            tokio::time::sleep(Duration::from_millis(5)).await;
+            (answered, slowest) = (answered + 1, slowest.max(begun.elapsed()));
+            tokio::time::sleep(Duration::from_millis(2)).await;
         }
     };
     tokio::select! { () = large => {}, () = small => {} }
-    println!("the slowest heartbeat beside 256 MiB took {slowest:?}");
-    assert!(slowest < Duration::from_millis(400), "a heartbeat took {slowest:?}");
+    println!("{answered} heartbeats beside 256 MiB, the slowest took {slowest:?}");
+    // Eight bodies pass, four each way: behind each of them no more than one would have been answered.
+    assert!(answered > 16, "{answered} heartbeats were answered");
 }

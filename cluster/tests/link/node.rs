@@ -34,6 +34,8 @@ pub(crate) struct Notes {
     pub(crate) appended: Mutex<Vec<u64>>,
     /// Answers to requests with entries wait for a permit here.
     pub(crate) appends: Semaphore,
+    /// Answers to the question `wait` wait for a permit here.
+    pub(crate) answers: Semaphore,
     /// What each snapshot came to: its bytes, or why it broke off.
     pub(crate) snapshots: Mutex<Vec<Result<usize, String>>>,
     /// Questions and streams that came here, and those whose future or stream is still held.
@@ -98,6 +100,7 @@ impl Node {
         let notes = Arc::new(Notes {
             appended: Mutex::default(),
             appends: Semaphore::new(Semaphore::MAX_PERMITS),
+            answers: Semaphore::new(0),
             snapshots: Mutex::default(),
             asked: AtomicUsize::new(0),
             held: Arc::default(),
@@ -264,11 +267,13 @@ impl Inbound for Desks {
     }
 
     fn answer(&self, _: NodeId, _: Desk, request: Bytes) -> BoxFuture<'static, Bytes> {
-        let held = Held::new(&self.0);
+        let (notes, held) = (self.0.clone(), Held::new(&self.0));
         async move {
             let _held = held;
-            if request.as_ref() == b"hang" {
-                std::future::pending::<()>().await;
+            match request.as_ref() {
+                b"hang" => std::future::pending().await,
+                b"wait" => notes.answers.acquire().await.unwrap().forget(),
+                _ => {}
             }
             request
         }

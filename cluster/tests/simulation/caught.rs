@@ -7,7 +7,7 @@ use crate::runs::Runs;
 use crate::world::Plan;
 
 /// Seeds tried before it counts as not caught.
-const SEEDS_MAX: u64 = 60;
+const SEEDS_MAX: u64 = 400;
 
 fn check(test: &'static str, sabotage: Sabotage, kinds: &[Kind], expected: &str) {
     let plan = Plan { sabotage: Some(sabotage), ..Plan::of(kinds) };

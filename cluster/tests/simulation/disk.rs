@@ -46,13 +46,19 @@ struct Now {
 }
 
 /// A write-ahead log: its file, and how long it is.
-type Log = (PathBuf, u64);
+pub(crate) type Log = (PathBuf, u64);
 
 impl Disk {
-    pub(crate) fn new(data_dir: &Path, seed: u64) -> Self {
+    /// The disk as the process before left it: what was `flushed` of its write-ahead log is not lost any more.
+    pub(crate) fn new(data_dir: &Path, seed: u64, flushed: Option<Log>) -> Self {
         let random = StdRng::seed_from_u64(seed);
-        let now = Mutex::new(Now { random, is_slow: false, fails: false, flushed: None, during: None });
+        let now = Mutex::new(Now { random, is_slow: false, fails: false, flushed, during: None });
         Self(Arc::new(State { data_dir: data_dir.to_owned(), now }))
+    }
+
+    /// What of the write-ahead log is flushed.
+    pub(crate) fn flushed(&self) -> Option<Log> {
+        self.0.now.lock().flushed.clone()
     }
 
     pub(crate) fn set_slow(&self, is_slow: bool) {
@@ -95,6 +101,8 @@ impl Disk {
         if now.random.random() {
             tear_witness(&witness)?;
         }
+        // What the cut has left had reached the disk.
+        now.flushed = newest_log(&self.0.data_dir)?;
         Ok(())
     }
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use stead_cluster::network::Member;
 use stead_cluster::{NodeId, Options};
 
+use crate::disk::Log;
 use crate::network::{Doors, address_of};
 use crate::observer::Observer;
 use crate::process::{Process, Start};
@@ -52,6 +53,8 @@ pub(crate) struct Host {
     is_stopping: bool,
     /// When somebody starts the process again, whose disk has failed.
     mended_ms: Option<u64>,
+    /// What is flushed of the write-ahead log that the last process wrote.
+    flushed: Option<Log>,
     surroundings: Surroundings,
 }
 
@@ -70,6 +73,7 @@ impl Host {
             owed_us: 0,
             is_stopping: false,
             mended_ms: None,
+            flushed: None,
             surroundings,
         }
     }
@@ -93,7 +97,16 @@ impl Host {
             ..options
         };
         let me = End { host: self.id, incarnation: self.incarnation };
-        let start = Start { me, wire, doors, observer, data_dir: &self.data_dir, options, seed };
+        let start = Start {
+            me,
+            wire,
+            doors,
+            observer,
+            data_dir: &self.data_dir,
+            flushed: self.flushed.clone(),
+            options,
+            seed,
+        };
         self.process = Some(Process::start(start));
     }
 
@@ -147,6 +160,7 @@ impl Host {
         if death == Death::PowerCut {
             disk.cut_power().expect("the files of a simulated disk can be changed");
         }
+        self.flushed = disk.flushed();
         (self.death, self.starts_ms) = (Some(death), starts_ms);
         (self.paused, self.is_stopping, self.owed_us, self.mended_ms) = (None, false, 0, None);
     }

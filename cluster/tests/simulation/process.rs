@@ -15,7 +15,7 @@ use stead_cluster::{Clock, Cluster, Options};
 use tokio::runtime::Runtime;
 
 use crate::application::Registers;
-use crate::disk::Disk;
+use crate::disk::{Disk, Log};
 use crate::network::{Door, Doors, SharedNetwork, SimNetwork};
 use crate::observer::Observer;
 use crate::service::Service;
@@ -42,6 +42,8 @@ pub(crate) struct Start<'a> {
     pub(crate) doors: Doors,
     pub(crate) observer: Arc<Observer>,
     pub(crate) data_dir: &'a Path,
+    /// What of its write-ahead log is flushed.
+    pub(crate) flushed: Option<Log>,
     pub(crate) options: Options,
     pub(crate) seed: u64,
 }
@@ -59,11 +61,11 @@ impl Process {
     pub(crate) fn start(start: Start<'_>) -> Self {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
         let runtime = runtime.expect("a runtime of one thread needs nothing");
-        let Start { me, wire, doors, observer, data_dir, options, seed } = start;
+        let Start { me, wire, doors, observer, data_dir, flushed, options, seed } = start;
         let (door, failure) = (Arc::new(Door::default()), Arc::new(Mutex::new(None)));
         doors.lock().insert(me.host, door.clone());
         let network = Arc::new(SimNetwork::new(wire, me, doors));
-        let disk = Disk::new(data_dir, seed);
+        let disk = Disk::new(data_dir, seed, flushed);
         let options = Options {
             data_dir: data_dir.to_owned(),
             seed: Some(seed),

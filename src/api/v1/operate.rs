@@ -86,7 +86,7 @@ pub(super) async fn move_replica(
     Path(id): Path<String>,
     request: Request,
 ) -> Result<Response, Error> {
-    let fields = fields(&api, request, Absent::Refused).await?;
+    let fields = fields(&api, request).await?;
     let (from, to) = (node(&fields, "from")?, node(&fields, "to")?);
     Ok(begun(api.operate().move_replica(number(&id, "shard")?, from, to).await?))
 }
@@ -100,7 +100,7 @@ pub(super) async fn transfer(
     Path(id): Path<String>,
     request: Request,
 ) -> Result<Response, Error> {
-    let to = node(&fields(&api, request, Absent::Refused).await?, "to")?;
+    let to = node(&fields(&api, request).await?, "to")?;
     Ok(begun(api.operate().transfer(number(&id, "shard")?, to).await?))
 }
 
@@ -108,7 +108,7 @@ pub(super) async fn transfer(
 #[utoipa::path(post, path = "/v1/shards/rebalance", tag = "cluster", operation_id = "rebalance_shards",
     request_body = RebalanceBody, responses((status = 200, body = MoveList), OperateErrors))]
 pub(super) async fn rebalance(State(api): State<ApiState>, request: Request) -> Result<Response, Error> {
-    let fields = fields(&api, request, Absent::Empty).await?;
+    let fields = fields(&api, request).await?;
     let is_dry_run = match fields.get("dry_run") {
         None => false,
         Some(serde_json::Value::Bool(is_dry_run)) => *is_dry_run,
@@ -138,10 +138,10 @@ fn number<T: std::str::FromStr>(text: &str, what: &str) -> Result<T, Error> {
     text.parse().map_err(|_| Error::new(Code::NotFound, format!("there is no {what} {text}")))
 }
 
-async fn fields(api: &ApiState, request: Request, absent: Absent) -> Result<Fields, Error> {
+async fn fields(api: &ApiState, request: Request) -> Result<Fields, Error> {
     let (head, body) = request.into_parts();
     let bytes = body::read(&head.headers, body, api.settings().body_timeout).await?;
-    body::object(&bytes, absent)
+    body::object(&bytes, Absent::Refused)
 }
 
 fn node(fields: &Fields, name: &str) -> Result<u64, Error> {

@@ -146,6 +146,9 @@ impl Connection {
         if payload.len() >= FRAME_MAX_BYTES {
             return Err(not_sent("it is too large to be sent to another node"));
         }
+        // All under one lock: whoever ends the connection, or is told that the other side leaves, meets either
+        // nothing of this request or a waiter for its answer.
+        let mut waiting = self.waiting.lock();
         if self.is_closed() {
             return Err(not_sent("there is no connection"));
         }
@@ -153,15 +156,11 @@ impl Connection {
             return Err(not_sent("the node is about to stop"));
         }
         let id = self.next.fetch_add(1, Ordering::Relaxed);
-        self.waiting.lock().insert(id, waiter);
         if self.outgoing.try_send(Frame::new(Kind::Request, id, payload)).is_err() {
-            self.waiting.lock().remove(&id);
             return Err(not_sent("too much waits to be sent"));
         }
-        // It may have closed in between, with nobody left to answer what was inserted.
-        if self.is_closed() {
-            self.waiting.lock().remove(&id);
-        }
+        waiting.insert(id, waiter);
+        drop(waiting);
         Ok(Place { connection: self.clone(), id, is_done: false })
     }
 
@@ -186,8 +185,9 @@ impl Connection {
                 Err(error) => break ended_by(&error),
             }
         };
+        let mut waiting = self.waiting.lock();
         self.closed.cancel();
-        self.waiting.lock().clear();
+        waiting.clear();
         ended
     }
 
