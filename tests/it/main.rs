@@ -20,6 +20,8 @@ mod cluster;
 mod cluster_calls;
 mod console;
 mod crash;
+mod cuts;
+mod disks;
 mod flush;
 mod golden;
 mod imports;
