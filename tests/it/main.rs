@@ -22,6 +22,7 @@ mod console;
 mod crash;
 mod cuts;
 mod disks;
+mod encrypted;
 mod flush;
 mod golden;
 mod imports;

@@ -48,7 +48,13 @@ impl Members {
 
     /// One node that others may join.
     pub(crate) fn found() -> Self {
-        let environment = vec![peer_listen(free_port()), ("STEAD_JOIN_SECRET".to_owned(), SECRET.to_owned())];
+        Self::found_with(Vec::new())
+    }
+
+    /// One node that others may join, with more in its environment.
+    pub(crate) fn found_with(more: Vec<(String, String)>) -> Self {
+        let own = [peer_listen(free_port()), ("STEAD_JOIN_SECRET".to_owned(), SECRET.to_owned())];
+        let environment = own.into_iter().chain(more).collect();
         Self { nodes: vec![Node::start_with(Settings { environment, ..Settings::default() })] }
     }
 
@@ -61,12 +67,12 @@ impl Members {
     pub(crate) async fn join_with(&mut self, more: Vec<(String, String)>) {
         let first = self.get(1).get("/v1/nodes").await.expect(200).json();
         let at = first["nodes"][0]["peer_address"].as_str().expect("an address").to_owned();
-        let environment = vec![
+        let own = [
             peer_listen(free_port()),
             ("STEAD_JOIN_SECRET".to_owned(), SECRET.to_owned()),
             ("STEAD_JOIN".to_owned(), at),
         ];
-        let environment = environment.into_iter().chain(more).collect();
+        let environment = own.into_iter().chain(more).collect();
         self.nodes.push(Node::start_with(Settings { environment, ..Settings::default() }));
     }
 
