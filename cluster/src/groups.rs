@@ -4,6 +4,7 @@ mod desk;
 mod identify;
 mod keeper;
 mod open;
+mod quorum;
 mod reception;
 mod reconciler;
 mod recover;
@@ -13,6 +14,7 @@ mod takeover;
 mod ticker;
 mod wish;
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -25,6 +27,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::application::Application;
 use crate::group::{Group, Shard};
+pub use crate::groups::quorum::Lost;
 pub use crate::groups::register::ChangeError;
 pub use crate::groups::wish::WishError;
 use crate::layout::{NodeId, ShardId, ShardLayout};
@@ -109,6 +112,13 @@ impl Inner {
             meta: self.meta.status(),
             problems: self.problems().into_iter().map(problem).collect(),
         }
+    }
+
+    /// The nodes that are reached from here now, this one among them.
+    fn alive(&self) -> BTreeSet<NodeId> {
+        let peers = self.network.peers().borrow().clone();
+        let connected = peers.iter().filter(|(_, peer)| peer.connected).map(|(node, _)| *node);
+        connected.chain([self.identity.node]).collect()
     }
 
     fn problems(&self) -> Vec<Problem> {

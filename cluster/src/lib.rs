@@ -46,7 +46,7 @@ mod storage;
 
 pub use application::Application;
 pub use group::{Done, NotLeading, Shard, Stopped, Verdict, Why};
-pub use groups::{ChangeError, WishError};
+pub use groups::{ChangeError, Lost, WishError};
 pub use groups::{Clock, Cluster, OpenError};
 pub use layout::{LogIndex, NodeId, SLOTS, ShardId, ShardLayout, Slot, Term};
 pub use machine::{ApplyError, Machine, Space, Writes};
