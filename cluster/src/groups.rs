@@ -202,6 +202,12 @@ impl Cluster {
         &self.0.shards
     }
 
+    /// The group that keeps the cluster's map. Its number is not a shard's.
+    #[must_use]
+    pub fn meta(&self) -> &Shard {
+        &self.0.meta
+    }
+
     /// The number of this node.
     #[must_use]
     pub fn node_id(&self) -> NodeId {

@@ -51,7 +51,7 @@ pub use groups::{Clock, Cluster, OpenError};
 pub use layout::{LogIndex, NodeId, SLOTS, ShardId, ShardLayout, Slot, Term};
 pub use machine::{ApplyError, Machine, Space, Writes};
 pub use map::{ClusterId, NodeState};
-pub use metrics::{BUCKETS_US, ClusterMetrics, Counter, Gauge, Histogram};
+pub use metrics::{BUCKETS_US, ClusterMetrics, Counter, Gauge, Histogram, ShardMetrics};
 pub use network::{AskError, Network, NoPeers};
 pub use options::Options;
 pub use placement::{Move, MoveKind};

@@ -162,7 +162,7 @@ async fn start(
         tasks.spawn(group.clone().follow());
     }
     join_all(groups.iter().map(|group| take_up(&parts, member, group))).await;
-    let ticker = Ticker::new(groups, &parts.options, parts.metrics.clone());
+    let ticker = Ticker::new(groups, &parts.options);
     tasks.spawn(ticker.run(stop.clone()));
     let Parts { options, network, database, writer, health, metrics, disk: _ } = parts;
     let inner = Arc::new(Inner {
@@ -229,7 +229,6 @@ async fn take_up(parts: &Parts, member: &Membered, group: &Group) {
         Ok(true) => return,
         Err(error) => Err(error.to_string()),
     };
-    parts.metrics.elections.add(1);
     match started {
         Ok(()) => {
             let mut leadership = group.leadership.subscribe();
