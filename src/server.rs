@@ -4,6 +4,7 @@
 //! [`Server::run_until`] serves; what follows drains, from the outside in: no new requests, sockets
 //! closed with a reason, turns finished, logs closed.
 
+pub mod directory;
 mod shown;
 
 use std::net::SocketAddr;

@@ -7,6 +7,7 @@
 mod nodes;
 mod offline;
 mod online;
+mod owner;
 mod shards;
 
 use std::path::PathBuf;

@@ -152,3 +152,68 @@ async fn another_secret_is_told_by_both_sides() {
         health["checks"]["disk"]["free_bytes"].as_u64() <= health["checks"]["disk"]["size_bytes"].as_u64()
     );
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_directory_says_whose_it_is_and_that_it_was_removed() {
+    let mut members = Members::three().await;
+    let offline = async |members: &Members, number: usize| {
+        let directory = members.get(number).data();
+        let (home, command) = (directory.clone(), format!("stead doctor --offline {}", directory.display()));
+        let shell = move || Shell { directory: &home, environment: Vec::new() }.run(&command);
+        tokio::task::spawn_blocking(shell).await.expect("it ends")
+    };
+    let (said, code) = offline(&members, 3).await;
+    assert_eq!(code, 0, "{said}");
+    check(&said, &["a process uses the data"]);
+    assert!(!said.contains("it is node 3"), "a database in use is not opened: {said}");
+    members.get_mut(3).kill9();
+    let before = listing(&members.get(3).data());
+    let (said, code) = offline(&members, 3).await;
+    assert_eq!(code, 0, "{said}");
+    check(
+        &said,
+        &[
+            "ok    no process uses the data",
+            "ok    it is node 3 of the cluster ",
+            "of 12 shards, opened once",
+            "no join secret was made here",
+        ],
+    );
+    assert_eq!(listing(&members.get(3).data()), before, "it changed what it looked at");
+    members.get_mut(3).start_again();
+    members.settled(3).await;
+    // It hears of its own removal while it runs.
+    let (said, code) = run(members.get(1), "stead node remove 3 --yes --allow-fewer").await;
+    assert_eq!(code, 0, "{said}");
+    eventually("node 3 to hear of its removal", async || {
+        let nodes = members.get(3).get("/v1/nodes").await.expect(200).json();
+        (nodes["nodes"][2]["state"] == "removed").then_some(())
+    })
+    .await;
+    members.get_mut(3).term();
+    let (said, code) = offline(&members, 3).await;
+    assert_eq!(code, 1, "{said}");
+    check(&said, &["bad   this was node 3 of the cluster ", "start the node with an empty directory"]);
+}
+
+/// Files below a directory, with their sizes and times of change.
+fn listing(directory: &std::path::Path) -> Vec<(std::path::PathBuf, u64, std::time::SystemTime)> {
+    let mut found = Vec::new();
+    let mut left = vec![directory.to_owned()];
+    while let Some(next) = left.pop() {
+        for entry in std::fs::read_dir(next).expect("it can be read").flatten() {
+            let metadata = entry.metadata().expect("it can be looked at");
+            if metadata.is_dir() {
+                left.push(entry.path());
+            } else {
+                found.push((
+                    entry.path(),
+                    metadata.len(),
+                    metadata.modified().expect("the file system knows"),
+                ));
+            }
+        }
+    }
+    found.sort();
+    found
+}

@@ -1,4 +1,5 @@
-//! What can be seen of a data directory without opening its database.
+//! What can be seen of a data directory. It is changed in nothing: the database is opened for reading only, and only
+//! while no process uses it.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::ErrorKind;
@@ -7,7 +8,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{FlockOperation, StatVfsMountFlags, fcntl_lock, statvfs};
 
 use super::super::failure::{Failure, Kind};
-use super::{Finding, size};
+use super::{Finding, Verdict, owner, size};
 use crate::config::Config;
 
 /// Most files of a data directory that are looked at; RocksDB makes far fewer.
@@ -42,6 +43,7 @@ pub(super) fn examine(directory: &Path) -> Result<Vec<Finding>, Failure> {
     gather(directory, 0, &mut files, &mut findings);
     findings.extend(space(directory));
     findings.extend(database(directory, &files));
+    findings.extend(owner::examine(directory, is_free(&files)));
     Ok(findings)
 }
 
@@ -126,6 +128,13 @@ fn database(directory: &Path, files: &[Seen]) -> Vec<Finding> {
     let bytes = files.iter().map(|file| file.bytes).sum();
     findings.push(Finding::good(format!("the data are {} in {} files", size(bytes), files.len())));
     findings
+}
+
+/// Whether there is a database, and no process has it open.
+fn is_free(files: &[Seen]) -> bool {
+    let named = |name: &str| files.iter().find(|file| file.path.file_name().is_some_and(|own| own == name));
+    let lock = named("CURRENT").and_then(|_| named("LOCK"));
+    lock.is_some_and(|lock| in_use(&lock.path).verdict == Verdict::Good)
 }
 
 /// Whether a process holds the database. The lock is tried and let go at once.
