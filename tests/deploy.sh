@@ -9,6 +9,9 @@ target="${CARGO_TARGET_DIR:-$HOME/.cache/stead-target}"
 venv="$target/deploy-checks"
 packages="helm-python-sdk==0.2.2 kubernetes-validate==1.37.0 compose-spec==0.2.1 pyyaml~=6.0"
 
+scratch="$(mktemp -d)"
+trap 'rm -rf "$scratch"' EXIT
+
 skipped() { echo "deploy: SKIPPED $1"; }
 
 # The stamp is written last: half an environment is made again.
@@ -31,18 +34,19 @@ if command -v promtool >/dev/null; then
   promtool check rules deploy/prometheus/rules.yml
   promtool check config --syntax-only deploy/prometheus/prometheus.yml
   promtool test rules tests/deploy/rules.test.yml
+  # JSON is YAML too.
+  python3 tests/deploy/expressions.py deploy/grafana/stead.json >"$scratch/dashboard.yml"
+  promtool check rules "$scratch/dashboard.yml"
 else
-  skipped "the alert rules: promtool is not installed (Debian: prometheus)"
+  skipped "the alert rules and the dashboard: promtool is not installed (Debian: prometheus)"
 fi
 
 if command -v systemd-analyze >/dev/null; then
   # The program stands where the unit says only once it is installed, so here another one does for it.
-  unit="$(mktemp -d)"
-  trap 'rm -rf "$unit"' EXIT
-  sed 's|^ExecStart=/usr/local/bin/stead|ExecStart=/bin/true|' deploy/stead.service >"$unit/stead.service"
-  said="$(systemd-analyze verify --man=no "$unit/stead.service" 2>&1)" || { echo "$said"; exit 1; }
+  sed 's|^ExecStart=/usr/local/bin/stead|ExecStart=/bin/true|' deploy/stead.service >"$scratch/stead.service"
+  said="$(systemd-analyze verify --man=no "$scratch/stead.service" 2>&1)" || { echo "$said"; exit 1; }
   if grep -F "stead.service" <<<"$said"; then echo "deploy: systemd-analyze complains of the unit"; exit 1; fi
-  systemd-analyze security --offline=true --threshold=25 "$unit/stead.service" | tail -1
+  systemd-analyze security --offline=true --threshold=25 "$scratch/stead.service" | tail -1
 else
   skipped "the unit: systemd-analyze is not installed"
 fi
