@@ -41,7 +41,11 @@ pub struct PeekError(String);
 /// When the database can not be opened, or what it says does not decode.
 pub fn peek(data_dir: &Path) -> Result<Option<Peek>, PeekError> {
     let failed = |error: &dyn std::fmt::Display| PeekError(error.to_string());
-    let database = Database::open_read_only(&data_dir.join(DIRECTORY)).map_err(|error| failed(&error))?;
+    let directory = data_dir.join(DIRECTORY);
+    if !directory.exists() {
+        return Ok(None);
+    }
+    let database = Database::open_read_only(&directory).map_err(|error| failed(&error))?;
     let stored = database.get(Column::Map, &keys::node_record()).map_err(|error| failed(&error))?;
     let Some(stored) = stored else { return Ok(None) };
     let identity = codec::decode_identity(&stored).map_err(|error| failed(&error))?;

@@ -227,6 +227,19 @@ impl Metrics {
     pub fn new() -> Self {
         let mut registry = Registry::with_prefix("stead");
         let instruments = Instruments::register(&mut registry);
+        // At zero from the start: a count that appears with its first event hides that event from a rate.
+        for transport in [Transport::native, Transport::compatible, Transport::events] {
+            drop(instruments.sockets_of(transport));
+        }
+        let reasons = [
+            RetryReason::not_begun,
+            RetryReason::lost,
+            RetryReason::outcome_unknown,
+            RetryReason::unavailable,
+        ];
+        for reason in reasons {
+            drop(instruments.calls_retried.get_or_create_owned(&ByRetryReason { reason }));
+        }
         Self {
             shared: Arc::new(Shared {
                 instruments,

@@ -71,7 +71,7 @@ async fn doctor_and_status_tell_of_a_dead_node_and_what_would_lose_a_quorum_is_r
         ],
     );
     let (said, _) = run(members.get(1), "stead node undrain 2").await;
-    check(&said, &["node 2 may lead again"]);
+    check(&said, &["done: undrain node 2"]);
     members.get_mut(3).start_again();
     members.settled(3).await;
 }
