@@ -66,7 +66,12 @@ async fn dashboard_and_alerts_name_metrics_that_a_node_shows() {
     let members = Members::three().await;
     let node = members.get(1);
     node.post("/v1/objects/counter/shown/methods/increment", &json!({})).await.expect(200);
-    node.get("/v1/objects/counter/none").await.expect_problem(404, "object_not_found");
+    let refused = json!({"by": 0.5});
+    for number in 0..12 {
+        // Some of these are led here.
+        let path = format!("/v1/objects/counter/refused-{number}/methods/increment");
+        node.post(&path, &refused).await.expect_problem(422, "invalid_parameters");
+    }
     let metrics = node.get("/metrics").await.expect(200);
     let shown = shown(&metrics.text());
     let used = named(&[of_dashboard, of_rules].concat());

@@ -105,13 +105,15 @@ async fn refusals(members: &Members) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn another_secret_is_told_by_both_sides() {
     let mut members = Members::three().await;
+    // Where the others know it: who is refused can tell them of no other port.
+    let listen = ("STEAD_LISTEN".to_owned(), members.get(3).address().to_string());
     members.get_mut(3).kill9();
     let environment = members.get(3).environment();
     let wrong = environment.iter().filter(|(name, _)| name != "STEAD_JOIN").map(|(name, value)| {
         let value = if name == "STEAD_JOIN_SECRET" { "quite another secret" } else { value };
         (name.clone(), value.to_owned())
     });
-    members.get_mut(3).set_environment(wrong.collect());
+    members.get_mut(3).set_environment(wrong.chain([listen]).collect());
     members.get_mut(3).try_listen().expect("it starts, and finds nobody who takes it");
     for (asked, told) in [
         (1, "node 1: no link with node 3"),
