@@ -20,7 +20,7 @@ use crate::metrics::ShardMetrics;
 use crate::network::{
     AppendRequest, AppendResponse, GroupId, Lane, Network, NotReached, Peer, PeerLink, ShardSnapshot,
     Snapshot, SnapshotResponse, StreamAppendResult, TransferRequest, TransferResponse, TypeConfig, Vote,
-    VoteRequest, VoteResponse,
+    VoteRequest, VoteResponse, notices,
 };
 
 /// Makes the links of one group for openraft.
@@ -97,7 +97,7 @@ impl RaftNetworkV2<TypeConfig> for Link {
         // Answers come in the order of the requests.
         let asked = Arc::new(Mutex::new(VecDeque::new()));
         let asking = asked.clone();
-        let requests = input.inspect(move |request| {
+        let requests = notices::with_entries(input).inspect(move |request| {
             asking.lock().push_back((request.vote.leader_id.term, Instant::now()));
         });
         let answers = peer.append(requests.boxed(), option.hard_ttl()).map(move |answer| {
