@@ -26,6 +26,7 @@
 #![forbid(unsafe_code)]
 
 mod application;
+pub mod archive;
 mod group;
 mod groups;
 mod layout;
@@ -46,7 +47,7 @@ mod storage;
 
 pub use application::Application;
 pub use group::{Done, NotLeading, Shard, Stopped, Verdict, Why};
-pub use groups::{ChangeError, WishError};
+pub use groups::{ChangeError, SaveError, SaveProgress, WishError};
 pub use groups::{Clock, Cluster, OpenError};
 pub use layout::{LogIndex, NodeId, SLOTS, ShardId, ShardLayout, Slot, Term};
 pub use machine::{ApplyError, Machine, Space, Writes};
