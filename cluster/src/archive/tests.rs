@@ -81,14 +81,14 @@ fn what_is_wrong_is_said() {
     // The first shard as a whole.
     let mut missing = whole.clone();
     missing.drain(frames..frames + 11 + CHUNK.len() + 11 + 32);
-    check(&missing, "MISS");
+    check(&missing, "it is damaged at byte 104: shard 0 of 2: a part of it is missing");
     // The rows of the first shard.
     let mut missing = whole.clone();
     missing.drain(frames..frames + 11 + CHUNK.len());
-    check(&missing, "ROWS");
+    check(&missing, "it is damaged at byte 104: shard 0 of 2: not all of its rows are there");
     let end = whole.len() - 43;
-    check(&whole[..end], "END");
-    check(&[whole.as_slice(), b"x"].concat(), "BEHIND");
+    check(&whole[..end], "it ends at byte 213, in the middle of the sum at its end: it was cut short");
+    check(&[whole.as_slice(), b"x"].concat(), "it is damaged at byte 256: there is something behind its end");
 }
 
 #[test]
