@@ -13,7 +13,7 @@ SEEDS ?= 500
 # A build of its own: its clocks stand still, and the protocol in it can be broken on purpose.
 SIMULATION := cargo test --release -p stead-cluster --features simulation --test simulation
 
-.PHONY: help run build test simulate fix bench deps
+.PHONY: help run build test simulate fix bench deps test-deps
 
 help: ## What there is
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -24,7 +24,7 @@ run: build ## Start one node on 127.0.0.1:8080 with its data in ./data, and show
 build: deps ## Build the program
 	cargo build --release --bin stead
 
-test: deps ## Check everything: format, lints, documentation, unit and integration tests
+test: test-deps ## Check everything: format, lints, documentation, unit and integration tests
 	cargo fmt --all --check
 	cargo clippy --release --workspace --all-targets -- -D warnings
 	cargo clippy --release -p stead-cluster --features simulation --test simulation -- -D warnings
@@ -47,6 +47,10 @@ fix: deps ## Format, and mend what clippy can mend
 
 bench: build ## Measure the figures of the README, as ratios from one run
 	benches/run
+
+# Tests break networks of their own, and disks.
+test-deps:
+	@deploy/build-dependencies unshare=util-linux mount=mount ip=iproute2 nft=nftables
 
 deps: ## Install the compilers and headers that the build needs, where they are missing
 	@deploy/build-dependencies

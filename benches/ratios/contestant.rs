@@ -116,22 +116,7 @@ impl Contestant {
 
     /// Loads it for a slice.
     pub(crate) fn load(&self, load: Load, slice_s: f64) -> Slice {
-        let output = Command::new(env!("CARGO_BIN_EXE_stead"))
-            .args(["bench", load.operation, "-o", "json", "--warmup", "0.3"])
-            .args(["--server", &format!("http://{}", self.address)])
-            .args(["--clients", &load.clients.to_string(), "--objects", &load.objects.to_string()])
-            .args(["--seconds", &slice_s.to_string()])
-            .output()
-            .expect("the load generator can be started");
-        let report: Value = serde_json::from_slice(&output.stdout)
-            .unwrap_or_else(|error| panic!("{error}: {}", String::from_utf8_lossy(&output.stderr)));
-        assert_eq!(report["errors"], serde_json::json!({}), "{load:?} had errors: {report}");
-        let quantile_ms = |name: &str| report["latency_us"][name].as_f64().expect("a latency") / 1_000.0;
-        Slice {
-            per_second: report["per_second"].as_f64().expect("a rate"),
-            p50_ms: quantile_ms("p50"),
-            p99_ms: quantile_ms("p99"),
-        }
+        load_on(&[self.address], load, slice_s)
     }
 
     /// Memory it holds, in bytes.
@@ -150,6 +135,29 @@ impl Contestant {
         self.child.kill().expect("a process of ours can be killed");
         self.child.wait().expect("a killed process ends");
         self.data.take().expect("it has data")
+    }
+}
+
+/// Loads nodes for a slice, the clients spread over them.
+pub(crate) fn load_on(addresses: &[SocketAddr], load: Load, slice_s: f64) -> Slice {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_stead"));
+    command.args(["bench", load.operation, "-o", "json", "--warmup", "0.3"]);
+    for (number, address) in addresses.iter().enumerate() {
+        command.args([if number == 0 { "--server" } else { "--also" }, &format!("http://{address}")]);
+    }
+    let output = command
+        .args(["--clients", &load.clients.to_string(), "--objects", &load.objects.to_string()])
+        .args(["--seconds", &slice_s.to_string()])
+        .output()
+        .expect("the load generator can be started");
+    let report: Value = serde_json::from_slice(&output.stdout)
+        .unwrap_or_else(|error| panic!("{error}: {}", String::from_utf8_lossy(&output.stderr)));
+    assert_eq!(report["errors"], serde_json::json!({}), "{load:?} had errors: {report}");
+    let quantile_ms = |name: &str| report["latency_us"][name].as_f64().expect("a latency") / 1_000.0;
+    Slice {
+        per_second: report["per_second"].as_f64().expect("a rate"),
+        p50_ms: quantile_ms("p50"),
+        p99_ms: quantile_ms("p99"),
     }
 }
 

@@ -7,7 +7,8 @@
 //!
 //! Contestants: `stead serve`; a bare axum handler that answers the same JSON and stores nothing
 //! (this program, called with `bare`); workerd from npm with the same routes on a SQLite-backed Durable
-//! Object (skipped, and said so, where npm cannot get it).
+//! Object (skipped, and said so, where npm cannot get it). Three nodes are compared with three of etcd (skipped where
+//! there is no `etcd`; Debian: etcd-server) and with one node; of their failover the distribution is shown.
 //!
 //! `benches/run [--rounds N] [--slice SECONDS] [--only WORD] [--json FILE]`.
 
@@ -16,10 +17,15 @@
 mod bare;
 mod client;
 mod contestant;
+mod etcd;
+mod failover;
 mod figures;
+mod idle;
 mod memory;
 mod rates;
+mod replicated;
 mod start;
+mod trio;
 
 use figures::Figures;
 
@@ -73,6 +79,15 @@ fn main() {
     }
     if plan.wants("start") {
         start::measure(&mut figures);
+    }
+    if plan.wants("replicated") {
+        replicated::measure(&plan, &mut figures);
+    }
+    if plan.wants("failover") {
+        failover::measure(&mut figures);
+    }
+    if plan.wants("idle") {
+        idle::measure(&mut figures);
     }
     println!("\n{}", figures.table());
     if let Some(file) = plan.json {

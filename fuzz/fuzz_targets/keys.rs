@@ -2,6 +2,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
+use stead_fuzz::object::Version;
 use stead_fuzz::object::keys::{self, Place};
 
 fuzz_target!(|bytes: &[u8]| {
@@ -11,7 +12,7 @@ fuzz_target!(|bytes: &[u8]| {
             Place::State { generation, key } => {
                 keys::state(&address, generation, key.space, key.key.as_str())
             }
-            Place::History(version) => keys::history(&address, version),
+            Place::History(place) => keys::history(&address, Version(place.into())),
             Place::Record(key) => keys::record_by_key(&address, &key),
             Place::RecordSlot(sequence) => keys::record_by_sequence(&address, sequence),
         };

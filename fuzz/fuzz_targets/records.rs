@@ -17,7 +17,7 @@ fuzz_target!(|bytes: &[u8]| {
     if let Ok(stored) = codec::decode_stored(bytes) {
         assert_eq!(codec::encode_stored(&stored), bytes);
     }
-    if let Ok(text) = codec::decode_history(bytes) {
-        assert_eq!(codec::encode_history(text), bytes);
+    if let Ok(update) = codec::decode_history(bytes) {
+        assert_eq!(codec::decode_history(&codec::encode_history(&update)), Ok(update));
     }
 });

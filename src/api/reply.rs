@@ -49,12 +49,18 @@ pub(super) fn tagged(mut response: Response, version: Version) -> Response {
     response
 }
 
+/// Bytes of most answers, at most.
+const USUAL_BYTES: usize = 256;
+
 /// A JSON object under construction.
 pub(super) struct Object(String);
 
 impl Object {
     pub(super) fn new() -> Self {
-        Self(String::from("{"))
+        // Room for most answers, which thus are written without moving them.
+        let mut text = String::with_capacity(USUAL_BYTES);
+        text.push('{');
+        Self(text)
     }
 
     /// A field whose value is JSON text already.

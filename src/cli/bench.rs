@@ -32,6 +32,7 @@ const OBJECTS_MAX: u32 = 1_000_000;
 ///
 ///   stead bench increment --clients 64 --objects 1000 --seconds 5
 ///   stead bench read --clients 64 --objects 1000 -o json
+///   stead bench increment --also http://127.0.0.1:8081 --also http://127.0.0.1:8082
 ///   stead bench increment --url-template /object/bench-{n}/increment --server http://127.0.0.1:8787
 ///
 /// It writes to objects of its own, counter/bench-0 and so on; use it against a server that may have them.
@@ -50,6 +51,9 @@ pub(super) struct Bench {
     /// Measured time, in seconds
     #[arg(long, value_name = "SECONDS", default_value = "5", value_parser = super::parse_timeout)]
     seconds: Duration,
+    /// Another node to spread the clients over, beside --server; may be given again
+    #[arg(long, value_name = "URL")]
+    also: Vec<String>,
     /// Time before it that is not measured, in seconds
     #[arg(long, value_name = "SECONDS", default_value = "1", value_parser = super::parse_timeout)]
     warmup: Duration,
@@ -109,7 +113,7 @@ impl Bench {
             .map(|number| {
                 let seed = self.seed.wrapping_mul(0x9E37_79B9_7F4A_7C15).wrapping_add(u64::from(number));
                 let window = client::Window { begin: begin.into_std(), end: end.into_std(), timeout };
-                clients.spawn(client::run(std::sync::Arc::clone(&work), seed, window))
+                clients.spawn(client::run(std::sync::Arc::clone(&work), number, seed, window))
             })
             .collect();
         clients.close();

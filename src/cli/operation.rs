@@ -1,5 +1,6 @@
 //! Something that takes long: begun, and followed to its end.
 
+use std::io::{IsTerminal as _, Write as _};
 use std::time::{Duration, Instant};
 
 use clap::Args;
@@ -8,7 +9,7 @@ use serde_json::Value;
 
 use super::client::{Client, WriteHeaders};
 use super::failure::Failure;
-use super::output::{Output, note, plain};
+use super::output::{Output, plain};
 
 /// How often an operation is asked how far it has come.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
@@ -39,25 +40,50 @@ pub(super) async fn run(
         return output.show(&begun, |_| format!("operation {id} has begun"));
     }
     let until = Instant::now() + Duration::from_secs(wait.wait);
-    let mut said = String::new();
+    let mut progress = Progress::default();
     loop {
         let operation = client.get(&format!("/v1/operations/{id}")).await?;
         let text = |field: &str| operation.get(field).map(plain).unwrap_or_default();
         match text("state").as_str() {
-            "done" => return output.show(&operation, |_| format!("done: {}", text("kind"))),
+            "done" => {
+                drop(progress);
+                return output.show(&operation, |_| format!("done: {}", text("kind")));
+            }
             "failed" => return Err(Failure::failed(format!("{}: {}", text("kind"), text("detail")))),
             _ => {}
         }
-        if text("detail") != said {
-            said = text("detail");
-            note(&said);
-        }
+        progress.say(text("detail"));
         if Instant::now() >= until {
             return Err(Failure::unavailable(format!(
-                "{} is not done yet: {said}; it goes on",
-                text("kind")
+                "{} is not done yet: {}; it goes on",
+                text("kind"),
+                text("detail")
             )));
         }
         tokio::time::sleep(LOOK_EVERY).await;
+    }
+}
+
+/// How far it has come, on one line of a terminal that is gone in the end. A file or a pipe is told the end only.
+#[derive(Debug, Default)]
+struct Progress {
+    said: String,
+}
+
+impl Progress {
+    fn say(&mut self, detail: String) {
+        if detail != self.said && std::io::stderr().is_terminal() {
+            // Whether it can be shown is no reason to end.
+            write!(std::io::stderr(), "\r\x1b[K{detail}").ok();
+            self.said = detail;
+        }
+    }
+}
+
+impl Drop for Progress {
+    fn drop(&mut self) {
+        if !self.said.is_empty() {
+            write!(std::io::stderr(), "\r\x1b[K").ok();
+        }
     }
 }

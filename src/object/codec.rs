@@ -1,4 +1,4 @@
-//! The bytes of a commit, a meta, a record, a value. Frozen: they are in logs and on disks.
+//! The bytes of a commit, a meta, a record, a value, an update. Frozen: they are in logs and on disks.
 //!
 //! A record of tagged fields: a version byte, then for each field its tag, the length of its content and
 //! the content. A field that has its default is left out. A tag or a version that this program does not
@@ -11,11 +11,13 @@ mod record;
 mod stored;
 #[cfg(test)]
 mod tests;
+mod update;
 
 pub use commit::{decode_commit, encode_commit};
 pub use meta::{decode_meta, encode_meta};
 pub use record::{decode_record, decode_slot, encode_record, encode_slot};
-pub use stored::{decode_history, decode_stored, encode_history, encode_stored};
+pub use stored::{decode_stored, encode_stored};
+pub use update::{decode_history, encode_history};
 
 /// The first byte of every record. Raised only when old programs must not read it at all.
 const FORMAT: u8 = 1;

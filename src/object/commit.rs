@@ -14,7 +14,7 @@ use super::effects::Effects;
 use super::history::HistoryWindow;
 use super::idempotency::{Fingerprint, IdempotencyKey, Record, RecordSlot};
 use super::upkeep::Upkeep;
-use super::{Meta, ObjectAddress, Op, Timestamp, Update, Value, Version};
+use super::{Meta, ObjectAddress, Op, Timestamp, Update, Value, Version, codec};
 
 /// The replicated result of a turn. [`super::codec`] has its bytes.
 #[derive(Debug, Clone, PartialEq)]
@@ -181,7 +181,7 @@ impl Commit {
         if self.deletes_object {
             self.history_trim = window.clear(self.base.version);
         }
-        let trimmed = window.push(update.version, update.to_history_text().len());
+        let trimmed = window.push(update.version, codec::encode_history(&update).len());
         if !self.deletes_object {
             self.history_trim = trimmed;
         }

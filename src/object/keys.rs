@@ -8,6 +8,7 @@ use std::ops::Range;
 
 use super::idempotency::IdempotencyKey;
 use super::{ClassName, Key, ObjectAddress, ObjectName, Space, StoredKey, Tenant, Timestamp, Version};
+use crate::limits::HISTORY_MAX_UPDATES;
 
 /// What a key holds. The numbers are on disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -17,7 +18,7 @@ pub enum Kind {
     Meta = 1,
     /// A key of its state, in a generation.
     State = 2,
-    /// An update in its history, by version.
+    /// An update in its history, by its version's place in the ring.
     History = 3,
     /// A kept answer, by the caller's idempotency key.
     Record = 4,
@@ -51,7 +52,7 @@ pub enum Place {
         key: StoredKey,
     },
     /// [`Kind::History`].
-    History(Version),
+    History(u8),
     /// [`Kind::Record`].
     Record(IdempotencyKey),
     /// [`Kind::RecordSlot`].
@@ -99,16 +100,47 @@ pub fn state_prefix_range(
     up_from(state(address, generation, space, prefix))
 }
 
-/// Where the update of a version lies.
+/// Places in the ring of a history, a byte's worth. On disk: a history may be shorter, never longer.
+const HISTORY_PLACES: u64 = 256;
+const _: () =
+    assert!(HISTORY_MAX_UPDATES <= HISTORY_PLACES, "each update of a history has a place of its own");
+
+/// Where the update of a version lies: in a ring, so that a new one takes the place of the one that goes.
 #[must_use]
 pub fn history(address: &ObjectAddress, version: Version) -> Vec<u8> {
-    under(address, Kind::History, &version.0.to_be_bytes())
+    under(address, Kind::History, &[history_place(version)])
 }
 
-/// The updates of these versions; the end is not one of them.
+/// Whether two versions have the same place in a history.
 #[must_use]
-pub fn history_range(address: &ObjectAddress, versions: Range<u64>) -> Range<Vec<u8>> {
-    history(address, Version(versions.start))..history(address, Version(versions.end))
+pub fn share_place(one: Version, other: Version) -> bool {
+    history_place(one) == history_place(other)
+}
+
+/// The updates of these versions, in order, in one range of keys or two; the end is not one of them. Whoever
+/// reads them checks that they are of these versions, of which there are no more than places.
+pub fn history_ranges(
+    address: &ObjectAddress,
+    versions: Range<u64>,
+) -> impl Iterator<Item = Range<Vec<u8>>> + use<> {
+    let first = versions.start % HISTORY_PLACES;
+    let count = versions.end.saturating_sub(versions.start).min(HISTORY_PLACES);
+    let (before, wrapped) =
+        (first..(first + count).min(HISTORY_PLACES), 0..(first + count).saturating_sub(HISTORY_PLACES));
+    let address = address.clone();
+    [before, wrapped].into_iter().filter(|places| !places.is_empty()).map(move |places| {
+        let key = |place: u64| history(&address, Version(place));
+        let end = if places.end < HISTORY_PLACES {
+            key(places.end)
+        } else {
+            up_from(under(&address, Kind::History, &[u8::MAX])).end
+        };
+        key(places.start)..end
+    })
+}
+
+fn history_place(version: Version) -> u8 {
+    u8::try_from(version.0 % HISTORY_PLACES).expect("a remainder of 256 is a byte")
 }
 
 /// Where the answer for an idempotency key lies.
@@ -163,7 +195,10 @@ pub fn decode(bytes: &[u8]) -> Result<(ObjectAddress, Place), KeysError> {
     let place = match kind {
         kind if kind == Kind::Meta as u8 && rest.is_empty() => Place::Meta,
         kind if kind == Kind::State as u8 => take_state(rest)?,
-        kind if kind == Kind::History as u8 => Place::History(Version(number(rest)?)),
+        kind if kind == Kind::History as u8 => match rest {
+            [place] => Place::History(*place),
+            _ => return Err(KeysError),
+        },
         kind if kind == Kind::Record as u8 => {
             Place::Record(text(rest).and_then(|key| IdempotencyKey::parse(key).map_err(|_| KeysError))?)
         }
@@ -325,7 +360,7 @@ mod tests {
             default\x00counter\x00visits\x00\x02\x00\x00\x00\x01\x00value
             default\x00counter\x00visits\x00\x02\x00\x00\x01\x02\x01value
             default\x00counter\x00visits\x00\x02\x00\x00\x00\x01\xff
-            default\x00counter\x00visits\x00\x03\x00\x00\x00\x00\x00\x00\x02\x03
+            default\x00counter\x00visits\x00\x03\x03
             default\x00counter\x00visits\x00\x04k-1
             default\x00counter\x00visits\x00\x05\x00\x00\x00\x00\x00\x00\x00\x07
             default\x00counter\x00visits\x00\xff
@@ -366,7 +401,7 @@ mod tests {
             let state = state(&address, generation, key.space, key.key.as_str());
             prop_assert_eq!(decode(&state), Ok((address.clone(), Place::State { generation, key })));
             prop_assert_eq!(decode(&meta(&address)), Ok((address.clone(), Place::Meta)));
-            prop_assert_eq!(decode(&history(&address, Version(number))), Ok((address.clone(), Place::History(Version(number)))));
+            prop_assert_eq!(decode(&history(&address, Version(number))), Ok((address.clone(), Place::History(history_place(Version(number))))));
             prop_assert_eq!(decode(&record_by_key(&address, &record)), Ok((address.clone(), Place::Record(record))));
             prop_assert_eq!(decode(&record_by_sequence(&address, number)), Ok((address.clone(), Place::RecordSlot(number))));
             for kind in [TimelineKind::Alarm, TimelineKind::Due] {
@@ -398,8 +433,18 @@ mod tests {
             let is_in = range.contains(&state(&address, 3, Space::Public, key.as_str()));
             prop_assert_eq!(is_in, key.as_str().starts_with(prefix.as_str()));
             prop_assert!(!range.contains(&state(&address, 3, Space::Private, key.as_str())));
-            prop_assert_eq!(history_range(&address, low..high).contains(&history(&address, Version(number))), (low..high).contains(&number));
             prop_assert_eq!(record_range(&address, low..high).contains(&record_by_sequence(&address, number)), (low..high).contains(&number));
+        }
+
+        #[test]
+        fn a_history_is_read_in_order(address in samples::address(), start in 0..u64::MAX / 2, count in 0..=256_u64) {
+            let versions = start..start + count;
+            let stored: std::collections::BTreeMap<_, _> =
+                versions.clone().map(|version| (history(&address, Version(version)), version)).collect();
+            prop_assert_eq!(stored.len() as u64, count, "each has a place of its own");
+            let ranges = history_ranges(&address, versions.clone());
+            let read: Vec<u64> = ranges.flat_map(|range| stored.range(range).map(|(_, version)| *version)).collect();
+            prop_assert_eq!(read, versions.collect::<Vec<_>>());
         }
 
         #[test]

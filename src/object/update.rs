@@ -1,4 +1,4 @@
-//! What subscribers see of a commit, and what the history keeps of it. The JSON form is frozen: it is stored.
+//! What subscribers see of a commit, and what the history keeps of it. The JSON form is frozen: clients read it.
 
 use std::sync::Arc;
 
@@ -7,7 +7,7 @@ use serde_json::value::RawValue;
 
 use crate::limits::HISTORY_MAX_BYTES;
 
-use super::codec::CodecError;
+use super::codec::{self, CodecError};
 use super::value::{write_object, write_string};
 use super::{Commit, Key, Op, Space, Stored, Timestamp, Value, Version};
 
@@ -110,19 +110,23 @@ impl Update {
         text
     }
 
-    /// The text that the history keeps: an update larger than the history says so and no more.
+    /// The update as the history keeps it.
     #[must_use]
-    pub fn to_history_text(&self) -> String {
-        let text = self.to_json_text();
-        if text.len() as u64 > HISTORY_MAX_BYTES {
-            Self::beyond_history(self.version).to_json_text()
-        } else {
-            text
+    pub fn as_kept(self: Arc<Self>) -> Arc<Self> {
+        // Hardly ever is it so large that its exact size has to be known.
+        let bytes = |values: &mut dyn Iterator<Item = usize>| values.sum::<usize>() as u64;
+        let about = bytes(&mut self.changes.iter().map(|(key, value)| key.as_str().len() + value.len() + 16))
+            + bytes(&mut self.deleted.iter().map(|key| key.as_str().len() + 16))
+            + self.delta.as_ref().map_or(0, Value::len) as u64;
+        if about < HISTORY_MAX_BYTES / 2 {
+            return self;
         }
+        let entry = codec::encode_history(&self);
+        Arc::new(codec::decode_history(&entry).expect("what was encoded can be decoded"))
     }
 
     /// The entry of an update that was too large for the history.
-    fn beyond_history(version: Version) -> Self {
+    pub(super) fn beyond_history(version: Version) -> Self {
         Self {
             version,
             changes: Vec::new(),
@@ -267,8 +271,9 @@ mod tests {
     fn one_beyond_the_history_says_so() {
         let large = Value::from("x".repeat(usize::try_from(HISTORY_MAX_BYTES).unwrap()).as_str());
         let large = Update { changes: vec![(Key::parse("a").unwrap(), large)], ..update() };
-        assert_eq!(large.to_history_text(), r#"{"version":7,"too_large":true}"#);
-        assert_eq!(update().to_history_text(), update().to_json_text());
+        let kept = Arc::new(large).as_kept();
+        assert_eq!(kept.to_json_text(), r#"{"version":7,"too_large":true}"#);
+        assert_eq!(*Arc::new(update()).as_kept(), update());
     }
 
     #[test]

@@ -85,7 +85,8 @@ impl Actor for Activation {
 
     async fn pre_start(&self, _myself: ActorRef<Work>, birth: Birth) -> Result<State, ActorProcessingErr> {
         let life = Life(birth.presence.clone());
-        let loaded = load(birth).await.map(|active| {
+        // Boxed, for else the actor's task keeps room for it as long as it lives.
+        let loaded = Box::pin(load(birth)).await.map(|active| {
             let loaded = Loaded { gate: active.gate.clone(), shard: active.shard.clone(), term: active.term };
             life.0.stage.open(active);
             loaded
@@ -111,7 +112,7 @@ impl Actor for Activation {
         let stage = &state.life.0.stage;
         loaded.gate.at_most(limits::COMMITS_IN_FLIGHT_MAX - 1).await;
         if stage.lock().as_ref().is_some_and(Active::keys_too_large) {
-            loaded.shed_keys(stage).await;
+            Box::pin(loaded.shed_keys(stage)).await;
         }
         let mut active = stage.lock();
         // Asked once nobody else can be in a turn, whose commit may be refused.

@@ -106,12 +106,16 @@ fn write(commit: &Commit, writes: &mut Writes) {
             Op::Clear => {}
         }
     }
-    for version in commit.history_trim.clone() {
-        writes.delete(Space::State, keys::history(address, Version(version)));
+    let update = Update::from_commit(commit);
+    for version in commit.history_trim.clone().map(Version) {
+        // In the steady state the place of the one that goes is the place of the one that comes.
+        if !update.as_ref().is_some_and(|update| keys::share_place(update.version, version)) {
+            writes.delete(Space::State, keys::history(address, version));
+        }
     }
-    if let Some(update) = Update::from_commit(commit) {
-        let text = codec::encode_history(&update.to_history_text());
-        writes.put(Space::State, keys::history(address, update.version), text);
+    if let Some(update) = &update {
+        let entry = codec::encode_history(update);
+        writes.put(Space::State, keys::history(address, update.version), entry);
     }
     if let Some(record) = &commit.record {
         writes.put(Space::State, keys::record_by_key(address, &record.key), codec::encode_record(record));

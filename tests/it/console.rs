@@ -60,19 +60,24 @@ pub(crate) fn read(text: &str, first_line: usize) -> Vec<Step> {
 impl Shell<'_> {
     /// Runs a command; its output and errors as they would show in a terminal, and its exit code.
     pub(crate) fn run(&self, command: &str) -> (String, i32) {
+        let output = self.command(command).output().expect("bash can be started");
+        let text = String::from_utf8_lossy(&output.stdout).trim_end().to_owned();
+        (text, output.status.code().unwrap_or(-1))
+    }
+
+    /// A command as it is typed, to be started.
+    pub(crate) fn command(&self, command: &str) -> Command {
         let programs = Path::new(env!("CARGO_BIN_EXE_stead")).parent().expect("a binary lies in a directory");
         let path = format!("{}:{}", programs.display(), std::env::var("PATH").unwrap_or_default());
-        let output = Command::new("bash")
+        let mut shell = Command::new("bash");
+        shell
             .args(["-c", &format!("exec 2>&1\n{command}")])
             .current_dir(self.directory)
             .env("PATH", path)
             .env_remove("STEAD_URL")
             .envs(self.environment.iter().map(|(name, value)| (name, value)))
-            .stdin(Stdio::null())
-            .output()
-            .expect("bash can be started");
-        let text = String::from_utf8_lossy(&output.stdout).trim_end().to_owned();
-        (text, output.status.code().unwrap_or(-1))
+            .stdin(Stdio::null());
+        shell
     }
 }
 

@@ -40,6 +40,19 @@ struct Record {
     old: Vec<u8>,
 }
 
+/// Compiles a library of ours that a node can have preloaded.
+pub(crate) fn preloaded(source: &str, library: &Path) {
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it").join(source);
+    let compiled = Command::new("cc")
+        .args(["-O2", "-shared", "-fPIC", "-o"])
+        .arg(library)
+        .arg(source)
+        .arg("-ldl")
+        .output()
+        .expect("cc is here, or RocksDB would not have been built");
+    assert!(compiled.status.success(), "{}", String::from_utf8_lossy(&compiled.stderr));
+}
+
 impl ForgetfulDisk {
     /// A node with the library preloaded, started on an empty data directory.
     pub(crate) fn start(lies: bool) -> (Self, Node) {
@@ -48,22 +61,10 @@ impl ForgetfulDisk {
         std::fs::remove_dir_all(node.data()).expect("the data of the first start can go");
         let disk =
             Self { library: node.home().join("forget.so"), journal: node.home().join("journal"), lies };
-        disk.compile();
+        preloaded("forget.c", &disk.library);
         disk.mount(&mut node);
         node.start_again();
         (disk, node)
-    }
-
-    fn compile(&self) {
-        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/forget.c");
-        let compiled = Command::new("cc")
-            .args(["-O2", "-shared", "-fPIC", "-o"])
-            .arg(&self.library)
-            .arg(source)
-            .arg("-ldl")
-            .output()
-            .expect("cc is here, or RocksDB would not have been built");
-        assert!(compiled.status.success(), "{}", String::from_utf8_lossy(&compiled.stderr));
     }
 
     fn mount(&self, node: &mut Node) {

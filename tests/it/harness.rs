@@ -5,11 +5,13 @@
 
 pub(crate) mod http;
 pub(crate) mod members;
+pub(crate) mod network;
 pub(crate) mod node;
 pub(crate) mod socket;
 
 pub(crate) use http::{Answer, Connection};
 pub(crate) use members::Members;
+pub(crate) use network::Network;
 pub(crate) use node::Node;
 pub(crate) use socket::{Frame, Socket};
 

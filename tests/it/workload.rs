@@ -4,11 +4,14 @@
 //! counter's value, its version and the number of calls that took effect are the same number; a lost,
 //! doubled or torn write breaks that. A call whose outcome is unknown is sent again, under its key,
 //! until it is known.
+//!
+//! Counters that only grow are linearizable exactly if no read gives less than was known before it began,
+//! nor more than was asked for before it ended: that is what readers beside the writers check, as they go.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
@@ -40,12 +43,23 @@ pub(crate) struct Workload {
     prefix: String,
     objects: usize,
     writers: Vec<Writer>,
+    known: Arc<Vec<Known>>,
+}
+
+/// What is known of a counter while it is written.
+#[derive(Debug, Default)]
+struct Known {
+    /// The highest version that anybody was answered.
+    version: AtomicU64,
+    /// Increments that were sent.
+    sent: AtomicU64,
 }
 
 /// Writers at work, until the server dies or they are told to stop.
 pub(crate) struct Running {
     workload: Workload,
     tasks: JoinSet<Writer>,
+    readers: JoinSet<u64>,
     stop: Arc<AtomicBool>,
 }
 
@@ -60,7 +74,8 @@ impl Workload {
                 acknowledged: Vec::new(),
             })
             .collect();
-        Self { prefix: prefix.to_owned(), objects, writers }
+        let known = Arc::new((0..objects).map(|_| Known::default()).collect());
+        Self { prefix: prefix.to_owned(), objects, writers, known }
     }
 
     /// Sets the writers to work.
@@ -74,9 +89,14 @@ impl Workload {
         let mut tasks = JoinSet::new();
         let through = addresses.iter().copied().cycle();
         for (writer, address) in std::mem::take(&mut self.writers).into_iter().zip(through) {
-            tasks.spawn(writer.work(address, self.prefix.clone(), self.objects, Arc::clone(&stop)));
+            tasks.spawn(writer.work(
+                address,
+                self.prefix.clone(),
+                Arc::clone(&self.known),
+                Arc::clone(&stop),
+            ));
         }
-        Running { workload: self, tasks, stop }
+        Running { workload: self, tasks, readers: JoinSet::new(), stop }
     }
 
     /// Sends every call whose outcome is unknown again, until it is known.
@@ -153,6 +173,15 @@ impl Workload {
 }
 
 impl Running {
+    /// Lets a reader of its own ask each of these nodes, again and again, as long as the writers work.
+    pub(crate) fn and_read_through(mut self, addresses: &[SocketAddr]) -> Self {
+        for address in addresses {
+            let (prefix, known) = (self.workload.prefix.clone(), Arc::clone(&self.workload.known));
+            self.readers.spawn(read_on(*address, prefix, known, Arc::clone(&self.stop)));
+        }
+        self
+    }
+
     /// Tells the writers to stop once what they have sent is answered, and waits for that.
     pub(crate) async fn stop(self) -> Workload {
         self.stop.store(true, Ordering::Relaxed);
@@ -164,6 +193,10 @@ impl Running {
         while let Some(writer) = self.tasks.join_next().await {
             self.workload.writers.push(writer.expect("a writer does not panic"));
         }
+        self.stop.store(true, Ordering::Relaxed);
+        while let Some(reads) = self.readers.join_next().await {
+            reads.expect("every read was linearizable");
+        }
         self.workload
     }
 }
@@ -173,7 +206,7 @@ impl Writer {
         mut self,
         address: SocketAddr,
         prefix: String,
-        objects: usize,
+        known: Arc<Vec<Known>>,
         stop: Arc<AtomicBool>,
     ) -> Self {
         let Ok(mut connection) = Connection::open(address).await else { return self };
@@ -183,14 +216,18 @@ impl Writer {
                 None if stop.load(Ordering::Relaxed) => return self,
                 None => {
                     self.sent += 1;
-                    (self.random.random_range(0..objects), format!("{}-{}", self.name, self.sent))
+                    let object = self.random.random_range(0..known.len());
+                    known[object].sent.fetch_add(1, Ordering::SeqCst);
+                    (object, format!("{}-{}", self.name, self.sent))
                 }
             };
             let path = format!("{}/methods/increment", path(&prefix, object));
             let answer = connection.request("POST", &path, &[("Idempotency-Key", &key)], b"").await;
             match answer {
                 Ok(answer) if answer.status == 200 => {
-                    self.acknowledged.push(acknowledged(object, key, &answer));
+                    let acknowledged = acknowledged(object, key, &answer);
+                    known[object].version.fetch_max(acknowledged.version, Ordering::SeqCst);
+                    self.acknowledged.push(acknowledged);
                 }
                 Ok(answer) if matches!(answer.status, 429 | 503 | 504) => self.pending = Some((object, key)),
                 Ok(answer) => panic!("{} {}", answer.status, answer.text()),
@@ -201,6 +238,32 @@ impl Writer {
             }
         }
     }
+}
+
+/// Reads one counter after the other through one node; how many reads were answered.
+async fn read_on(address: SocketAddr, prefix: String, known: Arc<Vec<Known>>, stop: Arc<AtomicBool>) -> u64 {
+    let mut answered = 0;
+    let Ok(mut connection) = Connection::open(address).await else { return answered };
+    for (object, known) in known.iter().enumerate().cycle() {
+        if stop.load(Ordering::Relaxed) {
+            break;
+        }
+        let path = path(&prefix, object);
+        let before = known.version.load(Ordering::SeqCst);
+        let Ok(answer) = connection.request("GET", &path, &[], b"").await else { break };
+        let version = match answer.status {
+            200 => answer.json()["version"].as_u64().expect("a version"),
+            404 => 0,
+            429 | 503 => continue,
+            _ => panic!("{} {}", answer.status, answer.text()),
+        };
+        let sent = known.sent.load(Ordering::SeqCst);
+        assert!(before <= version, "{path} through {address}: a stale read, {version} after {before}");
+        assert!(version <= sent, "{path} through {address}: version {version} after {sent} increments");
+        known.version.fetch_max(version, Ordering::SeqCst);
+        answered += 1;
+    }
+    answered
 }
 
 fn path(prefix: &str, object: usize) -> String {

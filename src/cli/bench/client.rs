@@ -13,7 +13,7 @@ use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 
-use super::work::Work;
+use super::work::{Target, Work};
 
 /// Longest latency the histogram tells apart, in microseconds: ten minutes.
 const LATENCY_MAX_US: u64 = 600_000_000;
@@ -58,12 +58,13 @@ impl Measured {
 }
 
 /// Works until the window ends, and gives what was measured inside it.
-pub(super) async fn run(work: Arc<Work>, seed: u64, window: Window) -> Measured {
+pub(super) async fn run(work: Arc<Work>, client: u32, seed: u64, window: Window) -> Measured {
+    let server = work.server(client);
     let mut measured = Measured::new();
     let mut choice = Choice(seed | 1);
     let mut lost = 0;
     while Instant::now() < window.end && lost < CONNECTIONS_LOST_MAX {
-        if let Err(what) = connected(&work, &mut choice, window, &mut measured).await {
+        if let Err(what) = connected(&work, server, &mut choice, window, &mut measured).await {
             lost += 1;
             measured.error(what);
             tokio::time::sleep(Duration::from_millis(PAUSE_MS)).await;
@@ -75,16 +76,17 @@ pub(super) async fn run(work: Arc<Work>, seed: u64, window: Window) -> Measured 
 /// One connection, until the window ends or it breaks.
 async fn connected(
     work: &Work,
+    server: &Target,
     choice: &mut Choice,
     window: Window,
     measured: &mut Measured,
 ) -> Result<(), &'static str> {
-    let connecting = tokio::time::timeout(window.timeout, TcpStream::connect(work.address));
+    let connecting = tokio::time::timeout(window.timeout, TcpStream::connect(server.address));
     let stream = connecting.await.map_err(|_| "timeout")?.map_err(|_| "connect")?;
     stream.set_nodelay(true).map_err(|_| "connect")?;
     let (sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(|_| "connect")?;
     // One task drives the connection and uses it: no wake from task to task in the latency.
-    let requests = pin!(requests(work, sender, choice, window, measured));
+    let requests = pin!(requests((work, server), sender, choice, window, measured));
     match select(requests, pin!(connection)).await {
         Either::Left((done, _)) => done,
         Either::Right(_) => Err("broken"),
@@ -92,7 +94,7 @@ async fn connected(
 }
 
 async fn requests(
-    work: &Work,
+    (work, server): (&Work, &Target),
     mut sender: SendRequest<Full<Bytes>>,
     choice: &mut Choice,
     window: Window,
@@ -103,7 +105,7 @@ async fn requests(
         if begun >= window.end {
             return Ok(());
         }
-        let exchange = exchange(&mut sender, work.request(choice.next()));
+        let exchange = exchange(&mut sender, work.request(server, choice.next()));
         let status = tokio::time::timeout(window.timeout, exchange).await.map_err(|_| "timeout")??;
         let ended = Instant::now();
         if begun < window.begin || ended > window.end {

@@ -10,19 +10,25 @@ use super::super::client::part;
 use super::super::failure::Failure;
 use super::{Bench, Operation};
 
-/// The server and the requests, one for each object.
+/// The servers and the requests, one for each object.
 #[derive(Debug)]
 pub(super) struct Work {
-    /// The server's address.
-    pub(super) address: SocketAddr,
-    host: http::HeaderValue,
+    /// One, or the nodes of a cluster; clients are spread over them.
+    pub(super) servers: Vec<Target>,
     method: Method,
     paths: Vec<Uri>,
     body: Bytes,
 }
 
-impl Work {
-    pub(super) async fn prepare(bench: &Bench, server: &str) -> Result<Self, Failure> {
+/// A server that is measured.
+#[derive(Debug)]
+pub(super) struct Target {
+    pub(super) address: SocketAddr,
+    host: http::HeaderValue,
+}
+
+impl Target {
+    async fn find(server: &str) -> Result<Self, Failure> {
         let wrong = |why: &str| Failure::usage(format!("`{server}` is no server: {why}"));
         let uri: Uri = server.parse().map_err(|_| wrong("give http://HOST:PORT"))?;
         if uri.scheme_str() != Some("http") {
@@ -38,6 +44,16 @@ impl Work {
             .ok_or_else(|| Failure::unavailable(format!("{host} has no address")))?;
         let host = http::HeaderValue::from_str(&format!("{host}:{port}"))
             .map_err(|_| wrong("it has no plain host"))?;
+        Ok(Self { address, host })
+    }
+}
+
+impl Work {
+    pub(super) async fn prepare(bench: &Bench, server: &str) -> Result<Self, Failure> {
+        let mut servers = vec![Target::find(server).await?];
+        for server in &bench.also {
+            servers.push(Target::find(server).await?);
+        }
         let method = match &bench.method {
             Some(verb) => Method::from_bytes(verb.as_bytes())
                 .map_err(|_| Failure::usage(format!("`{verb}` is no verb")))?,
@@ -51,18 +67,25 @@ impl Work {
             Some(body) => Bytes::from(body.clone()),
             None => Bytes::from_static(bench.operation.body()),
         };
-        Ok(Self { address, host, method, paths, body })
+        Ok(Self { servers, method, paths, body })
+    }
+
+    /// The server of a client.
+    pub(super) fn server(&self, client: u32) -> &Target {
+        let count = u32::try_from(self.servers.len()).unwrap_or(u32::MAX).max(1);
+        let number = usize::try_from(client % count).unwrap_or(0);
+        self.servers.get(number).expect("there is a server at least, and the number is below their count")
     }
 
     /// The request to the object that `choice`, any number, falls on.
-    pub(super) fn request(&self, choice: u64) -> Request<Full<Bytes>> {
+    pub(super) fn request(&self, server: &Target, choice: u64) -> Request<Full<Bytes>> {
         let objects = u64::try_from(self.paths.len()).unwrap_or(u64::MAX).max(1);
         let index = usize::try_from(choice % objects).unwrap_or(0);
         let path = self.paths.get(index).cloned().unwrap_or_default();
         let mut request = Request::new(Full::new(self.body.clone()));
         *request.method_mut() = self.method.clone();
         *request.uri_mut() = path;
-        request.headers_mut().insert(http::header::HOST, self.host.clone());
+        request.headers_mut().insert(http::header::HOST, server.host.clone());
         if !self.body.is_empty() {
             let json = http::HeaderValue::from_static("application/json");
             request.headers_mut().insert(http::header::CONTENT_TYPE, json);

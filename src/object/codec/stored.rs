@@ -1,4 +1,4 @@
-//! The bytes of what lies under a key, and of a history entry: an encoding byte and the content.
+//! The bytes of what lies under a key: an encoding byte and the content.
 
 use bytes::Bytes;
 
@@ -38,27 +38,6 @@ pub fn decode_stored(bytes: &[u8]) -> Result<Stored, CodecError> {
     match bytes.split_first() {
         Some((&ENCODING_JSON, text)) => Ok(Stored::Json(Value::from_stored(read_text(text)?)?)),
         Some((&ENCODING_BINARY, content)) => Ok(Stored::Binary(Bytes::copy_from_slice(content))),
-        Some((&unknown, _)) => Err(CodecError::UnknownFormat(unknown)),
-        None => Err(CodecError::Damaged("no encoding byte")),
-    }
-}
-
-/// The bytes of a history entry: an encoding byte and the JSON text of [`crate::object::Update::to_history_text`].
-#[must_use]
-pub fn encode_history(text: &str) -> Vec<u8> {
-    let mut bytes = Vec::with_capacity(text.len() + 1);
-    bytes.push(ENCODING_JSON);
-    bytes.extend_from_slice(text.as_bytes());
-    bytes
-}
-
-/// The JSON text of a history entry.
-///
-/// # Errors
-/// [`CodecError`].
-pub fn decode_history(bytes: &[u8]) -> Result<&str, CodecError> {
-    match bytes.split_first() {
-        Some((&ENCODING_JSON, text)) => read_text(text),
         Some((&unknown, _)) => Err(CodecError::UnknownFormat(unknown)),
         None => Err(CodecError::Damaged("no encoding byte")),
     }

@@ -14,7 +14,8 @@ use crate::object::idempotency::RecordWindow;
 use crate::object::idempotency::{Fingerprint, IdempotencyKey, RecordSlot};
 use crate::object::meta::{Alarm, AlarmFailure};
 use crate::object::{
-    Commit, Key, Meta, ObjectAddress, Op, Space, Stored, StoredKey, Timestamp, Value, Version, samples,
+    Commit, Key, Meta, ObjectAddress, Op, Space, Stored, StoredKey, Timestamp, Update, Value, Version,
+    samples,
 };
 
 /// Shows bytes: those of text as they are, others as hex.
@@ -68,7 +69,7 @@ fn the_commit_of_an_increment_is_frozen_and_small() {
     check(
         &bytes,
         expect![[
-            r#"\01\01\17default\00counter\00visits\00\02\02)-\03\0a\05value\00\0042\08$\01\01\01*\02\01.\04\00\05\06\c0\b9\f8\de\9f4\06\06\a0\a9\fe\de\9f4\07\01\01\08\01\07\0b\03\01\811\0d\02\01\01\0e\05local\0f\09increment\10\06\a0\a9\fe\de\9f4"#
+            r#"\01\01\17default\00counter\00visits\00\02\02)-\03\0a\05value\00\0042\08$\01\01\01*\02\01.\04\00\05\06\c0\b9\f8\de\9f4\06\06\a0\a9\fe\de\9f4\07\01\01\08\01\07\0b\03\01\ae0\0d\02\01\01\0e\05local\0f\09increment\10\06\a0\a9\fe\de\9f4"#
         ]],
     );
 }
@@ -107,7 +108,7 @@ fn a_commit_with_every_field_is_frozen() {
     check(
         &bytes,
         expect![[
-            r#"\01\01\17default\00counter\00visits\00\02\02)-\05\00\03\0a\05value\00\0042\04\05\00gone\03\0d\08update/1\01\01\00\ff\06\00\07\00\08B\01\01\01*\02\01.\03\01\02\04\00\05\06\c0\b9\f8\de\9f4\06\06\a0\a9\fe\de\9f4\07\01\01\08\01\07\09\07\f8\be\fe\de\9f4\03\0a\02\01\06\0b\03\01\811\0c\04\0a\0d\a8\02\0d\06\a0\e1\97\88\a04\09\01\05\0a\01\00\0b=\01\01\03new\02 \07\07\07\07\07\07\07\07\07\07\07\07\07\07\07\07\07\07\07\07\07\07\07\07\07\07\07\07\07\07\07\07\03\05reply\04\01*\05\06\a0\a9\fe\de\9f4\06\01\0c\0c\11\01\01\03old\05\02\ac\02\06\01\09\07\02\80\01\0d\02\03\07\0e\05local\0f\09increment\10\06\a0\a9\fe\de\9f4\11\04"\ce\b4""#
+            r#"\01\01\17default\00counter\00visits\00\02\02)-\05\00\03\0a\05value\00\0042\04\05\00gone\03\0d\08update/1\01\01\00\ff\06\00\07\00\08B\01\01\01*\02\01.\03\01\02\04\00\05\06\c0\b9\f8\de\9f4\06\06\a0\a9\fe\de\9f4\07\01\01\08\01\07\09\07\f8\be\fe\de\9f4\03\0a\02\01\06\0b\03\01\ae0\0c\04\0a\0d\a8\02\0d\06\a0\e1\97\88\a04\09\01\05\0a\01\00\0b=\01\01\03new\02 \07\07\07\07\07\07\07\07\07\07\07\07\07\07\07\07\07\07\07\07\07\07\07\07\07\07\07\07\07\07\07\07\03\05reply\04\01*\05\06\a0\a9\fe\de\9f4\06\01\0c\0c\11\01\01\03old\05\02\ac\02\06\01\09\07\02\80\01\0d\02\03\07\0e\05local\0f\09increment\10\06\a0\a9\fe\de\9f4\11\04"\ce\b4""#
         ]],
     );
     assert_eq!(decode_commit(&bytes), Ok(commit));
@@ -119,13 +120,32 @@ fn small_records_are_frozen() {
     check(
         &encode_meta(&sample_commit().meta),
         expect![[
-            r#"\01\01\01*\02\01.\04\00\05\06\c0\b9\f8\de\9f4\06\06\a0\a9\fe\de\9f4\07\01\01\08\01\07\0b\03\01\811"#
+            r#"\01\01\01*\02\01.\04\00\05\06\c0\b9\f8\de\9f4\06\06\a0\a9\fe\de\9f4\07\01\01\08\01\07\0b\03\01\ae0"#
         ]],
     );
     check(&encode_stored(&Stored::Json(Value::null())), expect![[r#"\00null"#]]);
     check(&encode_stored(&Stored::Binary(Bytes::from_static(b"x"))), expect![[r#"\01x"#]]);
-    check(&encode_history("{}"), expect![[r#"\00{}"#]]);
-    assert_eq!(decode_history(b"\0{}"), Ok("{}"));
+    check(
+        &encode_history(&Update::from_commit(&sample_commit()).unwrap()),
+        expect![[r#"\01\01\01*\02\08\05value42\07\09increment\08\05local\09\06\a0\a9\fe\de\9f4"#]],
+    );
+    let mut full = sample_commit();
+    full.ops.insert(0, Op::Clear);
+    full.ops.push(Op::Delete { key: StoredKey { space: Space::Public, key: Key::parse("gone").unwrap() } });
+    full.delta = Some(Value::from("δ"));
+    check(
+        &encode_history(&Update::from_commit(&full).unwrap()),
+        expect![[
+            r#"\01\01\01*\02\08\05value42\03\04gone\04\00\07\09increment\08\05local\09\06\a0\a9\fe\de\9f4\0a\04"\ce\b4""#
+        ]],
+    );
+    full.deletes_object = true;
+    check(
+        &encode_history(&Update::from_commit(&full).unwrap()),
+        expect![[
+            r#"\01\01\01*\02\08\05value42\03\04gone\04\00\05\00\07\09increment\08\05local\09\06\a0\a9\fe\de\9f4\0a\04"\ce\b4""#
+        ]],
+    );
 }
 
 #[test]
@@ -141,7 +161,7 @@ fn what_a_newer_program_wrote_is_refused() {
     meta.extend([77, 0]);
     assert_eq!(decode_meta(&meta), Err(CodecError::UnknownTag(77)));
     assert_eq!(decode_stored(&[2, 0]), Err(CodecError::UnknownFormat(2)));
-    assert_eq!(decode_history(&[1]), Err(CodecError::UnknownFormat(1)));
+    assert_eq!(decode_history(&[2]), Err(CodecError::UnknownFormat(2)));
 }
 
 #[test]
@@ -171,6 +191,14 @@ proptest! {
     #[test]
     fn commits_come_back(commit in samples::commit()) {
         prop_assert_eq!(decode_commit(&encode_commit(&commit)), Ok(commit));
+    }
+
+    #[test]
+    fn updates_come_back(mut commit in samples::commit()) {
+        commit.base.version = Version(1);
+        commit.meta.version = Version(2);
+        let update = Update::from_commit(&commit).unwrap();
+        prop_assert_eq!(decode_history(&encode_history(&update)), Ok(update));
     }
 
     #[test]

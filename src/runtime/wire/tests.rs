@@ -226,7 +226,7 @@ fn outcome() -> impl Strategy<Value = Outcome> {
         (entries(), any::<Option<String>>())
             .prop_map(|(entries, cursor)| Outcome::Entries { entries, cursor }),
         (prop::collection::vec(update(), 0..4), any::<bool>()).prop_map(|(updates, complete)| {
-            let updates = updates.iter().map(|update| Arc::from(update.to_history_text())).collect();
+            let updates = updates.iter().map(|update| Arc::from(update.to_json_text())).collect();
             Outcome::Updates { updates, complete }
         }),
         prop::option::of(entries()).prop_map(|entries| Outcome::Init { entries }),

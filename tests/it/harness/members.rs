@@ -5,6 +5,7 @@ use std::net::{SocketAddr, TcpListener};
 use serde_json::Value;
 
 use super::eventually;
+use super::network::{self, Network};
 use super::node::{Node, Settings};
 
 /// The nodes of a cluster, by number from 1.
@@ -24,21 +25,54 @@ impl Members {
         members
     }
 
+    /// Three nodes, each on a host of its own.
+    pub(crate) async fn on_hosts(network: &Network, config: &str) -> Self {
+        let mut members = Self { nodes: Vec::new() };
+        for host in 1..=3 {
+            let address = network::address(host);
+            let mut environment = vec![
+                ("STEAD_LISTEN".to_owned(), format!("{address}:8080")),
+                ("STEAD_PEER_LISTEN".to_owned(), format!("{address}:9080")),
+                ("STEAD_JOIN_SECRET".to_owned(), SECRET.to_owned()),
+                ("STEAD_INSECURE".to_owned(), "true".to_owned()),
+            ];
+            if host > 1 {
+                environment.push(("STEAD_JOIN".to_owned(), format!("{}:9080", network::address(1))));
+            }
+            let (config, namespace) = (config.to_owned(), Some(network.namespace(host)));
+            members.nodes.push(Node::start_with(Settings { config, environment, namespace, program: None }));
+        }
+        members.settled(3).await;
+        members
+    }
+
     /// One node that others may join.
     pub(crate) fn found() -> Self {
-        let environment = vec![peer_listen(free_port()), ("STEAD_JOIN_SECRET".to_owned(), SECRET.to_owned())];
+        Self::found_with(Vec::new())
+    }
+
+    /// One node that others may join, with more in its environment.
+    pub(crate) fn found_with(more: Vec<(String, String)>) -> Self {
+        let own = [peer_listen(free_port()), ("STEAD_JOIN_SECRET".to_owned(), SECRET.to_owned())];
+        let environment = own.into_iter().chain(more).collect();
         Self { nodes: vec![Node::start_with(Settings { environment, ..Settings::default() })] }
     }
 
     /// Starts another node, which joins the first.
     pub(crate) async fn join(&mut self) {
+        self.join_with(Vec::new()).await;
+    }
+
+    /// Starts another node with more in its environment, which joins the first.
+    pub(crate) async fn join_with(&mut self, more: Vec<(String, String)>) {
         let first = self.get(1).get("/v1/nodes").await.expect(200).json();
         let at = first["nodes"][0]["peer_address"].as_str().expect("an address").to_owned();
-        let environment = vec![
+        let own = [
             peer_listen(free_port()),
             ("STEAD_JOIN_SECRET".to_owned(), SECRET.to_owned()),
             ("STEAD_JOIN".to_owned(), at),
         ];
+        let environment = own.into_iter().chain(more).collect();
         self.nodes.push(Node::start_with(Settings { environment, ..Settings::default() }));
     }
 

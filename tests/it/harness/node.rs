@@ -27,6 +27,8 @@ pub(crate) struct Settings {
     pub(crate) environment: Vec<(String, String)>,
     /// Another program, an embedder's own `main`, that takes its configuration from the environment.
     pub(crate) program: Option<PathBuf>,
+    /// The network namespace it is started in, if not the test's.
+    pub(crate) namespace: Option<PathBuf>,
 }
 
 pub(crate) struct Node {
@@ -113,9 +115,14 @@ impl Node {
     }
 
     fn command(&self) -> Command {
-        let mut command = match &self.settings.program {
-            Some(program) => Command::new(program),
-            None => Command::new(env!("CARGO_BIN_EXE_stead")),
+        let program = self.settings.program.clone().unwrap_or_else(|| env!("CARGO_BIN_EXE_stead").into());
+        let mut command = match &self.settings.namespace {
+            Some(namespace) => {
+                let mut command = Command::new("nsenter");
+                command.arg(format!("--net={}", namespace.display())).arg(program);
+                command
+            }
+            None => Command::new(program),
         };
         command.env_remove("PORT");
         for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("STEAD_"))
@@ -261,6 +268,14 @@ impl Node {
 
     pub(crate) async fn delete(&self, path: &str) -> Answer {
         self.request("DELETE", path, &[], b"").await
+    }
+
+    /// A number among its metrics.
+    pub(crate) async fn metric(&self, name: &str) -> u64 {
+        let text = self.get("/metrics").await.expect(200).text();
+        let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        let number = line.and_then(|number| number.parse().ok());
+        number.unwrap_or_else(|| panic!("{name} is no number of {text}"))
     }
 
     pub(crate) async fn socket(&self, path: &str) -> Socket {
