@@ -89,11 +89,7 @@ impl Lending {
             lending.lent.lock().remove(&view);
         });
         let last = taken.meta.last_log_id.as_ref();
-        Answer::Open {
-            view,
-            term: last.map_or(0, term_of),
-            index: last.map_or(0, |log_id| log_id.index),
-        }
+        Answer::Open { view, term: last.map_or(0, term_of), index: last.map_or(0, |log_id| log_id.index) }
     }
 
     async fn chunk(&self, view: u64, number: u64) -> Answer {

@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use sha2::{Digest, Sha256};
 
 use crate::archive::format::{
-    FORMAT, FRAME_BYTES_MAX, FRAME_HEAD_BYTES, FrameHead, HEAD_BYTES, Kind, MAGIC,
-    MANIFEST_BYTES_MAX, Manifest, NO_SHARD, SUM_BYTES, ShardEnd,
+    FORMAT, FRAME_BYTES_MAX, FRAME_HEAD_BYTES, FrameHead, HEAD_BYTES, Kind, MAGIC, MANIFEST_BYTES_MAX,
+    Manifest, NO_SHARD, SUM_BYTES, ShardEnd,
 };
 use crate::archive::writing::hexadecimal;
 use crate::storage::snapshot;
@@ -28,7 +28,9 @@ pub enum ArchiveError {
     #[error("it is not a snapshot of a cluster")]
     NotOne,
     /// A newer program made it.
-    #[error("it has format {0}, which this program does not know: take the program that made it, or a newer one")]
+    #[error(
+        "it has format {0}, which this program does not know: take the program that made it, or a newer one"
+    )]
     Newer(u16),
     /// Its end is missing.
     #[error("it ends at byte {at}, in the middle of {what}: it was cut short")]

@@ -199,8 +199,8 @@ async fn end_shard(
     let last = log_id(end.term.max(1), end.index.max(1));
     let applied = Applied { incarnation: FIRST_INCARNATION, log_id: Some(last), sequence, sequence_term };
     let founder = BTreeMap::from([(FOUNDER, Peer::default())]);
-    let membership = Membership::new(vec![BTreeSet::from([FOUNDER])], founder)
-        .expect("the only voter is the only node");
+    let membership =
+        Membership::new(vec![BTreeSet::from([FOUNDER])], founder).expect("the only voter is the only node");
     let membership = StoredMembership::new(Some(last), membership);
     let rows = store.record_rows(&applied, &membership);
     writer.write(Change::Rows { rows, flush: false }).await?;

@@ -60,7 +60,8 @@ fn archives_are_frozen() {
         000000000020fcd4531200000000000000070000000000000009000000000000
         0001000000000000000c02000100000020d8d5d1db0000000000000002000000
         00000000010000000000000000000000000000000003ffff00000020e9657ea6
-        21490225773ccc15a0de9bcaf6e0347d93b25c2b37a2a78ec9cbd44f41fffa2d"]].assert_eq(&hex.join("\n"));
+        21490225773ccc15a0de9bcaf6e0347d93b25c2b37a2a78ec9cbd44f41fffa2d"]]
+    .assert_eq(&hex.join("\n"));
 }
 
 #[test]
@@ -71,7 +72,10 @@ fn what_is_wrong_is_said() {
     check(b"PK\x03\x04 something else", "it is not a snapshot of a cluster");
     let mut newer = whole.clone();
     newer[9] = 1 + u8::try_from(FORMAT).expect("it is 1");
-    check(&newer, "it has format 2, which this program does not know: take the program that made it, or a newer one");
+    check(
+        &newer,
+        "it has format 2, which this program does not know: take the program that made it, or a newer one",
+    );
     let length = |head: &[u8]| usize::from(head[13]);
     let frames = HEAD_BYTES + length(&whole) + 4;
     check(&whole[..frames + 5], "it ends at byte 109, in the middle of shard 0 of 2: it was cut short");

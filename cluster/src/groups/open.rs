@@ -26,7 +26,6 @@ use crate::metrics::ClusterMetrics;
 use crate::network::{Joined, Member, Network};
 use crate::options::{Options, SHARDS_MAX};
 use crate::raft::Peer;
-use crate::storage::{DATABASE, Reader, UNFINISHED_RESTORE};
 use crate::storage::codec::Identity;
 use crate::storage::database::Database;
 use crate::storage::evidence::Evidence;
@@ -35,6 +34,7 @@ use crate::storage::keys::GroupId;
 use crate::storage::log::{LogDisk, RocksLog};
 use crate::storage::witness::{self, Witness};
 use crate::storage::writer::Writer;
+use crate::storage::{DATABASE, Reader, UNFINISHED_RESTORE};
 
 pub(super) async fn open(
     options: Options,
@@ -46,10 +46,8 @@ pub(super) async fn open(
     let storage = |error: std::io::Error| OpenError::Storage(error.to_string());
     std::fs::create_dir_all(&options.data_dir).map_err(storage)?;
     if options.data_dir.join(UNFINISHED_RESTORE).exists() && !options.data_dir.join(DATABASE).exists() {
-        let what = format!(
-            "a restore into {} did not come to its end: restore again",
-            display(&options.data_dir)
-        );
+        let what =
+            format!("a restore into {} did not come to its end: restore again", display(&options.data_dir));
         return Err(OpenError::Storage(what));
     }
     let witness = open_witness(&options)?;

@@ -109,9 +109,8 @@ async fn save(
     let mut file = Background { node: node.clone(), path: path.clone(), writing: None };
     file.create(manifest).await?;
     for shard in (0..shards).map(ShardId) {
-        let mut progress = |bytes| {
-            watch(SaveProgress { saved: shard.0, shards, bytes }).map_err(SaveError::Ended)
-        };
+        let mut progress =
+            |bytes| watch(SaveProgress { saved: shard.0, shards, bytes }).map_err(SaveError::Ended);
         copy(node, shard, &mut file, &mut progress).await?;
     }
     file.finish().await
@@ -296,7 +295,8 @@ impl Background {
         &self,
         act: impl FnOnce() -> io::Result<T> + Send + 'static,
     ) -> Result<T, SaveError> {
-        let done = self.node.tasks.spawn_blocking(act).await.unwrap_or_else(|panic| Err(io::Error::other(panic)));
+        let done =
+            self.node.tasks.spawn_blocking(act).await.unwrap_or_else(|panic| Err(io::Error::other(panic)));
         done.map_err(|error| SaveError::File { path: self.path.clone(), error })
     }
 }
