@@ -32,6 +32,7 @@ mod model;
 mod order;
 mod readme;
 mod shutdown;
+mod snapshots;
 mod sockets;
 mod torn;
 mod workload;

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use stead_cluster::archive::{inspect, restore};
-use stead_cluster::{SaveProgress, ShardId};
+use stead_cluster::{SaveProgress, ShardId, Space};
 use tempfile::TempDir;
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
@@ -30,7 +30,13 @@ async fn fill(members: &[&Member]) {
 }
 
 fn has_everything(member: &Member) -> bool {
-    (0..3).all(|shard| (0..KEYS).all(|key| member.get(shard, &format!("k{key}")) == Some(value(shard, key))))
+    (0..3).all(|shard| {
+        let reader = member.cluster.shard(ShardId(shard)).reader();
+        // The machine puts a row there for each command.
+        let alarms = reader.scan(Space::Alarms, Vec::new()..vec![u8::MAX]).map(Result::unwrap).count();
+        let has = |key| member.get(shard, &format!("k{key}")) == Some(value(shard, key));
+        alarms >= KEYS && (0..KEYS).all(has)
+    })
 }
 
 /// Restores into a new directory and starts a node there.
