@@ -193,7 +193,11 @@ mod tests {
             {"name": "a", "file": "/d/a.snapshot", "bytes": 7, "made_at": "2026-11-25T12:36:32.000Z", "cluster": "c", "shards": 12},
             {"name": "b", "file": "/d/b.snapshot", "bytes": 0, "made_at": null, "cluster": null, "shards": null, "problem": "it is not a snapshot of a cluster"},
         ]});
-        expect![[r""]].assert_eq(&rows(&answer));
+        expect![[r#"
+            NAME  MADE                               BYTES  SHARDS  FILE
+            a     2026-11-25T12:36:32.000Z           7      12      /d/a.snapshot
+            b     it is not a snapshot of a cluster  0              /d/b.snapshot"#]]
+        .assert_eq(&rows(&answer));
         assert_eq!(rows(&json!({"directory": "/d", "snapshots": []})), "there are no snapshots in /d");
     }
 
@@ -203,6 +207,18 @@ mod tests {
             "cluster": "3fa9", "made_at": "2026-11-25T12:36:32Z", "version": "0.1.0", "replication_factor": 3,
             "bytes": 4096, "sha256": "ab", "shards": [{"shard": 0, "rows": 5, "bytes": 99, "term": 2, "index": 7}],
         });
-        expect![[r""]].assert_eq(&shown(&contents));
+        expect![[r"
+            cluster             3fa9
+            made_at             2026-11-25T12:36:32Z
+            version             0.1.0
+            replication_factor  3
+            bytes               4096
+            sha256              ab
+
+            SHARD  ROWS  BYTES  TERM  INDEX
+            0      5     99     2     7
+
+            every checksum fits"]]
+        .assert_eq(&shown(&contents));
     }
 }

@@ -138,6 +138,10 @@ fn the_keys_are_the_fields() {
         advertise: Some("a".into()),
         join: Some("b".into()),
         join_secret_file: Some("c".into()),
+        snapshots_dir: Some("f".into()),
+        peer_certificate_file: Some("g".into()),
+        peer_key_file: Some("h".into()),
+        peer_authority_file: Some("i".into()),
         zone: Some("d".into()),
         public_url: Some("e".into()),
         ..Config::default()
