@@ -193,10 +193,10 @@ mod tests {
             {"name": "a", "file": "/d/a.snapshot", "bytes": 7, "made_at": "2026-11-25T12:36:32.000Z", "cluster": "c", "shards": 12},
             {"name": "b", "file": "/d/b.snapshot", "bytes": 0, "made_at": null, "cluster": null, "shards": null, "problem": "it is not a snapshot of a cluster"},
         ]});
-        expect![[r#"
+        expect![[r"
             NAME  MADE                               BYTES  SHARDS  FILE
             a     2026-11-25T12:36:32.000Z           7      12      /d/a.snapshot
-            b     it is not a snapshot of a cluster  0              /d/b.snapshot"#]]
+            b     it is not a snapshot of a cluster  0              /d/b.snapshot"]]
         .assert_eq(&rows(&answer));
         assert_eq!(rows(&json!({"directory": "/d", "snapshots": []})), "there are no snapshots in /d");
     }
