@@ -51,7 +51,18 @@ struct Inner {
     failed: bool,
     /// A commit failed or was refused: memory is ahead of the log, and the activation must end.
     is_over: bool,
-    waiting: VecDeque<(u64, bool, Output)>,
+    waiting: VecDeque<(u64, Rests, Output)>,
+}
+
+/// Why an output waits, and so what is known when it can not be let out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Rests {
+    /// It is what its own commit came to.
+    Commits,
+    /// It only read what earlier commits made: it surely changed nothing.
+    Reads,
+    /// It repeats what an earlier call under its key was answered, whose commit may yet be made.
+    Repeats,
 }
 
 /// Up to where the commits of an activation are applied.
@@ -80,19 +91,28 @@ impl Gate {
     }
 
     /// Lets out what rests on nothing but commits handed over so far: at once if all have settled.
-    pub(crate) fn after_reads(&self, mut output: Output) {
+    pub(crate) fn after_reads(&self, output: Output) {
+        self.after_what_is_handed_over(Rests::Reads, output);
+    }
+
+    /// The same for what repeats an earlier call's answer.
+    pub(crate) fn after_repeated(&self, output: Output) {
+        self.after_what_is_handed_over(Rests::Repeats, output);
+    }
+
+    fn after_what_is_handed_over(&self, rests: Rests, mut output: Output) {
         let mut inner = self.inner.lock();
         if inner.is_over {
             drop(inner);
             // It may have read what was refused since its turn began.
-            output.fail(failure::rests_on_failed());
+            output.fail(error_of(rests, None));
             self.release(output);
         } else if inner.settled == inner.proposed {
             drop(inner);
             self.release(output);
         } else {
             let last = inner.proposed;
-            inner.waiting.push_back((last, false, output));
+            inner.waiting.push_back((last, rests, output));
         }
     }
 
@@ -108,7 +128,7 @@ impl Gate {
         }
         inner.proposed += 1;
         let number = inner.proposed;
-        inner.waiting.push_back((number, true, output));
+        inner.waiting.push_back((number, Rests::Commits, output));
         Some(number)
     }
 
@@ -136,9 +156,9 @@ impl Gate {
             self.parts.metrics.commits_failed.inc();
         }
         while inner.waiting.front().is_some_and(|(after, ..)| *after <= number) {
-            let Some((_, commits, mut output)) = inner.waiting.pop_front() else { break };
+            let Some((_, rests, mut output)) = inner.waiting.pop_front() else { break };
             if inner.failed {
-                output.fail(verdict_error(verdict, commits));
+                output.fail(error_of(rests, Some(verdict)));
             }
             self.release(output);
         }
@@ -155,8 +175,8 @@ impl Gate {
         inner.is_over = true;
         inner.proposed = number - 1;
         let kept = inner.waiting.partition_point(|(after, ..)| *after < number);
-        for (_, commits, mut output) in inner.waiting.split_off(kept) {
-            output.fail(verdict_error(verdict, commits));
+        for (_, rests, mut output) in inner.waiting.split_off(kept) {
+            output.fail(error_of(rests, Some(verdict)));
             self.release(output);
         }
     }
@@ -210,12 +230,17 @@ impl Gate {
     }
 }
 
-fn verdict_error(verdict: &Verdict, commits: bool) -> Error {
-    match verdict {
-        _ if !commits => failure::rests_on_failed(),
-        Verdict::NotProposed(why) => failure::not_proposed(why),
-        Verdict::Unknown(why) => failure::outcome_unknown(&why.to_string()),
-        Verdict::Applied { .. } => failure::outcome_unknown("an earlier commit failed"),
+fn error_of(rests: Rests, verdict: Option<&Verdict>) -> Error {
+    match (rests, verdict) {
+        (Rests::Reads, _) => failure::rests_on_failed(),
+        (Rests::Repeats, _) => {
+            failure::outcome_unknown("the earlier call with this key has no known outcome")
+        }
+        (Rests::Commits, Some(Verdict::NotProposed(why))) => failure::not_proposed(why),
+        (Rests::Commits, Some(Verdict::Unknown(why))) => failure::outcome_unknown(&why.to_string()),
+        (Rests::Commits, Some(Verdict::Applied { .. }) | None) => {
+            failure::outcome_unknown("an earlier commit failed")
+        }
     }
 }
 

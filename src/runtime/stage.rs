@@ -104,7 +104,7 @@ pub(crate) fn attempt(task: Task, caller: &Caller, admission: Admission) -> Atte
         }
     };
     match turned {
-        Turned::Read(answer) if object.gate.is_open() => Attempt::Answered(answer),
+        Turned::Read(answer) | Turned::Repeat(answer) if object.gate.is_open() => Attempt::Answered(answer),
         turned => {
             let (reply, receiver) = Reply::new(admission);
             object.let_out(turned, reply);

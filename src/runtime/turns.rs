@@ -28,6 +28,8 @@ use crate::object::{Commit, Effects, Meta, Page, Refusal, Timestamp, Turn, Updat
 pub(crate) enum Turned {
     /// An answer that rests on earlier commits only.
     Read(Result<Answer, Error>),
+    /// The answer that an earlier call under the same key was given, or is to be.
+    Repeat(Result<Answer, Error>),
     /// A commit, and the answer that rests on it.
     Commit {
         command: Bytes,
@@ -54,6 +56,9 @@ impl Active {
             Turned::Read(answer) => {
                 self.gate.after_reads(Output { update: None, timer: None, reply, answer });
             }
+            Turned::Repeat(answer) => {
+                self.gate.after_repeated(Output { update: None, timer: None, reply, answer });
+            }
             Turned::Commit { command, update, timer, answer } => {
                 let output = Output { update, timer, reply, answer: Ok(answer) };
                 let Some(number) = self.gate.after_commit(output) else { return };
@@ -76,6 +81,7 @@ impl Active {
         };
         match turned {
             Ok(Turned::Read(answer)) => Turned::Read(answer.and_then(|answer| self.still_leads(answer))),
+            Ok(Turned::Repeat(answer)) => Turned::Repeat(answer.and_then(|answer| self.still_leads(answer))),
             Ok(commit) => commit,
             Err(error) => Turned::Read(Err(error)),
         }
@@ -98,7 +104,7 @@ impl Active {
             && let Some(record) = self.record(key)?
         {
             self.parts.metrics.calls_repeated.inc();
-            return Ok(Turned::Read(records::replay(&record, fingerprint)));
+            return Ok(Turned::Repeat(records::replay(&record, fingerprint)));
         }
         let version = if self.meta.exists { self.meta.version } else { Version::ZERO };
         if let Some(wanted) = if_match.filter(|wanted| *wanted != version) {

@@ -90,7 +90,7 @@ async fn a_socket_of_another_node_outlives_the_leader_and_misses_nothing() {
     let object = "counter/watched";
     let call = format!("/v1/objects/{object}/methods/increment");
     members.get(1).post(&call, &json!({})).await.expect(200);
-    let leader = members.leader_of(1, object).await.expect("it is led");
+    let leader = members.leader_of(1, object).await;
     let gateway = (1..=3).find(|number| *number != leader).expect("there are others");
     let mut socket = members.get(gateway).socket(&format!("/v1/objects/{object}/live")).await;
     let init = next(&mut socket).await;
@@ -225,7 +225,7 @@ async fn one_hot_object_goes_on_while_its_leader_is_drained() {
         });
     }
     for _ in 0..3 {
-        let leader = members.leader_of(1, object).await.expect("it is led");
+        let leader = members.leader_of(1, object).await;
         begin(members.get(1), "POST", &format!("/v1/nodes/{leader}/drain")).await;
         begin(members.get(1), "POST", &format!("/v1/nodes/{leader}/undrain")).await;
     }
@@ -275,7 +275,7 @@ async fn a_paused_leader_that_wakes_answers_nothing_stale() {
         (format!("/v1/objects/{object}/methods/increment"), format!("/v1/objects/{object}/state/value"));
     members.get(1).post(&call, &json!({})).await.expect(200);
     for round in 1..=3 {
-        let leader = members.leader_of(1, object).await.expect("it is led");
+        let leader = members.leader_of(1, object).await;
         let other = (1..=3).find(|number| *number != leader).expect("there are others");
         members.get(leader).pause();
         // Under a key: what was sent to the paused leader may take effect when it wakes, and so is sent again.
@@ -288,5 +288,51 @@ async fn a_paused_leader_that_wakes_answers_nothing_stale() {
         let answer = members.get(leader).get(&read).await.expect(200).json();
         assert_eq!(answer["value"], round + 1, "the woken leader answered what is no more");
         members.settled(3).await;
+    }
+}
+
+/// The nodes whose replicas of a shard vote.
+fn voters(shard: &Value) -> Vec<u64> {
+    let replicas = shard["replicas"].as_array().expect("a list").iter();
+    replicas
+        .filter(|replica| replica["role"] == "voter")
+        .filter_map(|replica| replica["node"].as_u64())
+        .collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn replicas_are_spread_over_zones_and_those_of_a_dead_node_are_replaced() {
+    let in_zone = |zone: &str| {
+        vec![
+            ("STEAD_ZONE".to_owned(), zone.to_owned()),
+            ("STEAD_TIMING_REPLACE_AFTER_MS".to_owned(), "1500".to_owned()),
+        ]
+    };
+    let mut members = Members::found_with(in_zone("a"));
+    for zone in ["b", "c", "c"] {
+        members.join_with(in_zone(zone)).await;
+    }
+    // One replica in each zone, and the two of the last share its work.
+    eventually("replicas to be spread over the zones", async || {
+        let shards = members.shards(1).await;
+        let with = |nodes: [u64; 3]| shards.iter().filter(|shard| voters(shard) == nodes).count();
+        (with([1, 2, 3]) == shards.len() / 2 && with([1, 2, 4]) == shards.len() / 2).then_some(())
+    })
+    .await;
+    for object in 0..OBJECTS {
+        let path = format!("/v1/objects/counter/zoned-{object}/methods/increment");
+        members.get(4).post(&path, &json!({})).await.expect(200);
+    }
+    members.get_mut(4).kill9();
+    eventually("the other node of its zone to take its replicas", async || {
+        let shards = members.shards(1).await;
+        shards.iter().all(|shard| voters(shard) == [1, 2, 3]).then_some(())
+    })
+    .await;
+    // What it had was copied from the others: with one of them gone, it is needed.
+    members.get_mut(1).kill9();
+    for object in 0..OBJECTS {
+        let read = members.get(3).get(&format!("/v1/objects/counter/zoned-{object}")).await.expect(200);
+        assert_eq!(read.version(), 1);
     }
 }

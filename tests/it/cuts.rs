@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use serde_json::json;
 
 use crate::harness::{Members, Network, eventually, network, seed, within};
@@ -13,19 +14,19 @@ const OBJECTS: usize = 24;
 /// Requests give up sooner than by default, so that a side that can not answer says so soon.
 const IMPATIENT: &str = "[timing]\nrequest_deadline_ms = 2000\n";
 
-/// Increments every object of the workload's kind through a node, and says how many could not be.
+/// Increments every object of a kind through a node, all at once, and says how many could not be.
 async fn refused_writes(members: &Members, through: usize, name: &str) -> usize {
-    let mut refused = 0;
-    for object in 0..OBJECTS {
+    let body = json!({});
+    let writes = (0..OBJECTS).map(async |object| {
         let path = format!("/v1/objects/counter/{name}-{object}/methods/increment");
-        let answer = within("an answer", members.get(through).post(&path, &json!({}))).await;
+        let answer = within("an answer", members.get(through).post(&path, &body)).await;
         match answer.status {
-            200 => {}
-            503 | 504 => refused += 1,
+            200 => 0,
+            503 | 504 => 1,
             status => panic!("{status} {}", answer.text()),
         }
-    }
-    refused
+    });
+    join_all(writes).await.into_iter().sum()
 }
 
 /// Waits until every object can be written through a node.

@@ -124,6 +124,13 @@ async fn a_stopped_process_has_not_ended() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_process_that_closes_its_connections_and_still_listens_has_not_ended() {
     let (one, mut process) = with_process().await;
+    // All four stand, seen from there as well: one that is still being made there would not be let go.
+    until("all are connected", || async {
+        let desk = stead_cluster::network::Desk::Application;
+        let asked = one.network.ask(PEER, desk, bytes::Bytes::new(), Duration::from_secs(1));
+        one.network.metrics().connections.get() >= 4 && asked.await.is_ok()
+    })
+    .await;
     let before = one.network.metrics().connections.get();
     process.let_go();
     // Four anew: two dialled here, two there. By then the port was tried.

@@ -58,6 +58,24 @@ fn read(gate: &Gate) -> oneshot::Receiver<Given> {
     answer
 }
 
+fn repeat(gate: &Gate) -> oneshot::Receiver<Given> {
+    let (output, answer) = output();
+    gate.after_repeated(output);
+    answer
+}
+
+#[tokio::test]
+async fn what_repeats_a_commit_of_unknown_outcome_is_of_unknown_outcome() {
+    let gate = gate().await;
+    let (first, mut one) = commit(&gate);
+    let (mut repeated, mut seen) = (repeat(&gate), read(&gate));
+    gate.settle(first, &Verdict::Unknown(Why::LeaderChanged));
+    assert_eq!([told(&mut one), told(&mut repeated)], ["outcome_unknown"; 2]);
+    assert_eq!(told(&mut seen), "unavailable");
+    // And what comes after that: the record it found may be of that commit.
+    assert_eq!(told(&mut repeat(&gate)), "outcome_unknown");
+}
+
 const fn applied(index: LogIndex) -> Verdict {
     Verdict::Applied { index }
 }

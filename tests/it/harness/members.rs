@@ -100,11 +100,14 @@ impl Members {
         shards["shards"].as_array().expect("a list").clone()
     }
 
-    /// The node that leads an object, as another node says.
-    pub(crate) async fn leader_of(&self, asked: usize, object: &str) -> Option<usize> {
-        let location =
-            self.get(asked).get(&format!("/v1/objects/{object}/location")).await.expect(200).json();
-        location["leader"].as_u64().map(|leader| usize::try_from(leader).expect("a node's number"))
+    /// The node that leads an object, as another node says; while it is handed over, nobody does.
+    pub(crate) async fn leader_of(&self, asked: usize, object: &str) -> usize {
+        eventually("the object to be led", async || {
+            let path = format!("/v1/objects/{object}/location");
+            let leader = self.get(asked).get(&path).await.expect(200).json()["leader"].as_u64();
+            leader.map(|leader| usize::try_from(leader).expect("a node's number"))
+        })
+        .await
     }
 
     /// Waits until every shard has so many voters and leaders are spread evenly.
