@@ -147,12 +147,12 @@ async fn copy(
 
 /// A shard as its leader has it, wherever that is.
 struct View {
-    from: From,
+    source: Source,
     term: u64,
     index: u64,
 }
 
-enum From {
+enum Source {
     Here(Box<ShardSnapshot>),
     There { node: NodeId, view: u64, number: u64 },
 }
@@ -178,7 +178,7 @@ async fn open_once(node: &Inner, shard: ShardId) -> Result<View, Option<String>>
     if let Some(taken) = here.group().view_as_leader().await.map_err(Some)? {
         let last = taken.meta.last_log_id.as_ref();
         let (term, index) = (last.map_or(0, term_of), last.map_or(0, |log_id| log_id.index));
-        return Ok(View { from: From::Here(Box::new(taken.snapshot)), term, index });
+        return Ok(View { source: Source::Here(Box::new(taken.snapshot)), term, index });
     }
     let known = *here.leader().borrow();
     let placed = {
@@ -197,7 +197,7 @@ async fn open_once(node: &Inner, shard: ShardId) -> Result<View, Option<String>>
         asked.push(other);
         match ask(node, other, Question::Open(shard.0)).await {
             Ok(Answer::Open { view, term, index }) => {
-                return Ok(View { from: From::There { node: other, view, number: 0 }, term, index });
+                return Ok(View { source: Source::There { node: other, view, number: 0 }, term, index });
             }
             Ok(Answer::NotLeading) => {}
             Ok(Answer::Failed(reason)) => why = Some(format!("node {other}: {reason}")),
@@ -213,9 +213,9 @@ async fn open_once(node: &Inner, shard: ShardId) -> Result<View, Option<String>>
 impl View {
     /// The next chunk. Why there is none, where the view is lost.
     async fn next(&mut self, node: &Inner) -> Result<Option<Bytes>, String> {
-        match &mut self.from {
-            From::Here(snapshot) => snapshot.next().await.map_err(|error| error.to_string()),
-            From::There { node: other, view, number } => {
+        match &mut self.source {
+            Source::Here(snapshot) => snapshot.next().await.map_err(|error| error.to_string()),
+            Source::There { node: other, view, number } => {
                 *number += 1;
                 let question = Question::Chunk { view: *view, number: *number };
                 let mut lost = String::new();
@@ -237,7 +237,7 @@ impl View {
 
     /// Gives the view back. Where nobody hears of it, it is given up in time.
     async fn close(&self, node: &Inner) {
-        if let From::There { node: other, view, .. } = &self.from {
+        if let Source::There { node: other, view, .. } = &self.source {
             let _ = ask(node, *other, Question::Close(*view)).await;
         }
     }
