@@ -119,7 +119,6 @@ impl Operate {
         let (snapshots, runtime) = (self.snapshots.clone(), self.runtime.clone());
         let operations = self.operations.clone();
         self.runtime.spawn(async move {
-            let _saving = saving;
             let saved = save(&snapshots, &runtime, path.clone(), made_at, &operations, id).await;
             match &saved {
                 Ok(_) => snapshots.metrics.snapshots_saved.inc(),
@@ -128,6 +127,8 @@ impl Operate {
                     snapshots.metrics.snapshots_failed.inc()
                 }
             };
+            // Whoever hears that it has ended may begin the next.
+            drop(saving);
             operations.end(id, saved.map(|saved| described(&path, &saved)));
         });
         Ok(id)
