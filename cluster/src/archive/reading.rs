@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, BufReader, Read};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use sha2::{Digest, Sha256};
 
@@ -17,13 +17,8 @@ use crate::storage::snapshot;
 #[derive(Debug, thiserror::Error)]
 pub enum ArchiveError {
     /// The file is not there, or the disk fails.
-    #[error("{} can not be read: {error}", path.display())]
-    Io {
-        /// The file.
-        path: PathBuf,
-        /// What the system says.
-        error: io::Error,
-    },
+    #[error("it can not be read: {0}")]
+    Io(#[from] io::Error),
     /// It is something else.
     #[error("it is not a snapshot of a cluster")]
     NotOne,
@@ -113,12 +108,11 @@ pub(super) struct Reading {
 
 impl Reading {
     pub(super) fn open(path: &Path) -> Result<Self, ArchiveError> {
-        let file = File::open(path).map_err(|error| ArchiveError::Io { path: path.to_owned(), error })?;
-        Self::new(path, Box::new(BufReader::new(file)))
+        Self::new(Box::new(BufReader::new(File::open(path)?)))
     }
 
-    fn new(path: &Path, source: Box<dyn Read + Send>) -> Result<Self, ArchiveError> {
-        let mut input = Input { path: path.to_owned(), source, at: 0, hash: Sha256::new() };
+    fn new(source: Box<dyn Read + Send>) -> Result<Self, ArchiveError> {
+        let mut input = Input { source, at: 0, hash: Sha256::new() };
         let manifest = read_head(&mut input)?;
         Ok(Self { manifest, input, shard: 0, rows: 0, bytes: 0 })
     }
@@ -198,7 +192,6 @@ fn read_head(input: &mut Input) -> Result<Manifest, ArchiveError> {
 
 /// The bytes of a file, counted and summed up as they are read.
 struct Input {
-    path: PathBuf,
     source: Box<dyn Read + Send>,
     at: u64,
     hash: Sha256,
@@ -208,8 +201,7 @@ impl Input {
     /// So many bytes. However many a damaged length says, memory is taken for those that are there.
     fn take(&mut self, length: u32, what: &str) -> Result<Vec<u8>, ArchiveError> {
         let mut bytes = Vec::new();
-        let read = self.source.by_ref().take(length.into()).read_to_end(&mut bytes);
-        let read = read.map_err(|error| ArchiveError::Io { path: self.path.clone(), error })?;
+        let read = self.source.by_ref().take(length.into()).read_to_end(&mut bytes)?;
         self.at += read as u64;
         self.hash.update(&bytes);
         if bytes.len() < length as usize {
@@ -226,8 +218,7 @@ impl Input {
 
     fn end(&mut self) -> Result<(), ArchiveError> {
         let at = self.at;
-        let behind = self.source.read(&mut [0]);
-        match behind.map_err(|error| ArchiveError::Io { path: self.path.clone(), error })? {
+        match self.source.read(&mut [0])? {
             0 => Ok(()),
             _ => Err(ArchiveError::Damaged { at, what: "there is something behind its end".to_owned() }),
         }

@@ -1,5 +1,4 @@
 use std::io::Cursor;
-use std::path::Path;
 
 use expect_test::expect;
 use proptest::prelude::*;
@@ -34,7 +33,7 @@ fn archive() -> Vec<u8> {
 }
 
 fn read(bytes: Vec<u8>) -> Result<Vec<u64>, ArchiveError> {
-    let mut reading = Reading::new(Path::new("a.snapshot"), Box::new(Cursor::new(bytes)))?;
+    let mut reading = Reading::new(Box::new(Cursor::new(bytes)))?;
     let mut rows = Vec::new();
     loop {
         match reading.next()? {
