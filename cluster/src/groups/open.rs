@@ -163,6 +163,7 @@ async fn start(
     let groups: Vec<Arc<Group>> = shards.iter().chain([&meta]).map(|shard| shard.group().clone()).collect();
     for group in &groups {
         tasks.spawn(group.clone().follow());
+        tasks.spawn(group.proposer.clone().gather());
     }
     join_all(groups.iter().map(|group| take_up(&parts, member, group))).await;
     let ticker = Ticker::new(groups, &parts.options);
