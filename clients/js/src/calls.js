@@ -119,7 +119,8 @@ export class Calls {
     this.#end = error;
     for (const [id, call] of this.#waiting) {
       const { code, detail } = error;
-      this.#reject(id, new SteadError({ code, detail, retry: retryOf(call), idempotencyKey: call.key }));
+      const retry = retryOf(call) === "unknown" ? "unknown" : error.retry;
+      this.#reject(id, new SteadError({ code, detail, retry, idempotencyKey: call.key }));
     }
   }
 

@@ -13,6 +13,10 @@ import { pauseMs } from "./limits.js";
 const NEVER_CONNECTED = new Set(["ECONNREFUSED", "ENOTFOUND", "EAI_AGAIN", "EHOSTUNREACH", "ENETUNREACH", "UND_ERR_CONNECT_TIMEOUT"]);
 /** The server takes no longer deadline than this, and refuses none. */
 const DEADLINE_MAX_MS = 10_000;
+/** The part of the time left that the server is given: its own answer says more than a timeout here. */
+const DEADLINE_SHARE = 0.9;
+/** A try with less time left would be cut off, and leave an outcome open for nothing. */
+const ATTEMPT_MIN_MS = 20;
 
 /**
  * @typedef {object} Ask
@@ -60,7 +64,7 @@ export class Http {
       if (this.#preferred % this.#servers.length === server) this.#preferred = server + 1;
       const again = error.retry === "safe" || (error.retry === "unknown" && repeatable);
       const pause = error.retryAfterMs ?? pauseMs(failures, this.#timing.retryMin, this.#timing.retryMax);
-      if (!again || ask.signal?.aborted || performance.now() + pause >= deadline) {
+      if (!again || ask.signal?.aborted || performance.now() + pause + ATTEMPT_MIN_MS >= deadline) {
         throw finalError(error, ask.key, mayHaveHappened);
       }
       await sleep(pause, ask.signal);
@@ -107,7 +111,7 @@ export class Http {
 /** @param {Ask} ask @param {number} left milliseconds */
 function headersOf(ask, left) {
   /** @type {Record<string, string>} */
-  const headers = { "x-request-timeout": String(Math.min(left, DEADLINE_MAX_MS)) };
+  const headers = { "x-request-timeout": String(Math.min(Math.ceil(left * DEADLINE_SHARE), DEADLINE_MAX_MS)) };
   if (ask.body !== undefined) headers["content-type"] = "application/json";
   if (ask.key !== undefined) headers["idempotency-key"] = ask.key;
   if (ask.ifMatch !== undefined) headers["if-match"] = `"${ask.ifMatch}"`;

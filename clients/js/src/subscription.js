@@ -79,9 +79,12 @@ export class Subscription {
       () => this.#replica.asInit(),
       () => this.close(),
     );
+    if (this.#ended) {
+      reader.end(this.#error);
+      return reader;
+    }
+    this.#readers.add(reader);
     if (this.#isOpen && this.#replica.state !== null) reader.push(this.#replica.asInit());
-    if (this.#ended) reader.end(this.#error);
-    else this.#readers.add(reader);
     return reader;
   }
 
@@ -133,7 +136,7 @@ export class Subscription {
     this.#ended = true;
     this.#error = error;
     this.#link.close();
-    const reason = error ?? new SteadError({ code: "aborted", detail: "the subscription was closed", retry: "never" });
+    const reason = error ?? new SteadError({ code: "aborted", detail: "the subscription was closed", retry: "safe" });
     this.#calls.end(reason);
     this.#fail(reason);
     for (const reader of this.#readers) reader.end(error);

@@ -38,6 +38,16 @@ export async function cluster(t, count) {
   return nodes;
 }
 
+/** The address of a server that is not there. */
+export async function nobody() {
+  const server = createServer().listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const { port } = server.address();
+  server.close();
+  await once(server, "close");
+  return `http://127.0.0.1:${port}`;
+}
+
 async function start(data, join) {
   const args = ["serve", "--data", data, "--listen", "127.0.0.1:0", "--peer-listen", "127.0.0.1:0"];
   if (join !== undefined) args.push("--join", join);
@@ -103,7 +113,9 @@ export async function proxy(t, url) {
   const { port, hostname } = new URL(url);
   const sockets = new Set();
   let silent = false;
+  let refuses = false;
   const server = createServer((near) => {
+    if (refuses) return near.destroy();
     const far = dial(Number(port), hostname);
     for (const [from, to] of [[near, far], [far, near]]) {
       sockets.add(from);
@@ -121,7 +133,11 @@ export async function proxy(t, url) {
   return {
     url: `http://127.0.0.1:${server.address().port}`,
     fallSilent: () => (silent = true),
-    /** Closes what is open now; new connections pass. */
-    breakAll: () => sockets.forEach((socket) => socket.destroy()),
+    /** Closes what is open, and whatever opens until it is mended. */
+    breakOff: () => {
+      refuses = true;
+      sockets.forEach((socket) => socket.destroy());
+    },
+    mend: () => (refuses = false),
   };
 }

@@ -3,7 +3,7 @@ import { createServer } from "node:http";
 import { once } from "node:events";
 import test from "node:test";
 import { SteadError } from "../src/stead.js";
-import { client, cluster } from "./cluster.js";
+import { client, cluster, nobody } from "./cluster.js";
 
 const refused = (parts) => (error) => {
   assert.ok(error instanceof SteadError, String(error));
@@ -93,7 +93,7 @@ test("one node over HTTP", async (t) => {
     busy.listen(0, "127.0.0.1");
     await once(busy, "listening");
     t.after(() => busy.close());
-    const servers = ["http://127.0.0.1:1", `http://127.0.0.1:${busy.address().port}`, node.url];
+    const servers = [await nobody(), `http://127.0.0.1:${busy.address().port}`, node.url];
     const object = client(servers).object("counter/others");
     for (let value = 1; value <= 3; value += 1) {
       // Without a key: neither of the first two can have done it.
@@ -101,15 +101,15 @@ test("one node over HTTP", async (t) => {
       assert.deepEqual(result, { value });
     }
     assert.equal(asked, 1);
-    const nobody = client(servers.slice(0, 2)).object("counter/others");
-    await assert.rejects(nobody.call("increment", {}, { timeoutMs: 300 }), refused({ retry: "safe" }));
+    const others = client(servers.slice(0, 2)).object("counter/others");
+    await assert.rejects(others.call("increment", {}, { timeoutMs: 300 }), refused({ retry: "safe" }));
   });
 
   await t.test("an ask can be given up", async () => {
-    const nobody = client(["http://127.0.0.1:1"]).object("counter/x");
+    const object = client([await nobody()]).object("counter/x");
     const signal = AbortSignal.timeout(50);
     const began = performance.now();
-    await assert.rejects(nobody.get({ signal }), SteadError);
+    await assert.rejects(object.get({ signal }), SteadError);
     assert.ok(performance.now() - began < 5_000);
   });
 });
