@@ -59,7 +59,7 @@ async function start(data, join) {
   const first = await Promise.race([once(createInterface(child.stdout), "line"), ended]);
   const url = /^listening on (http:\/\/\S+)/.exec(String(first[0]))?.[1];
   if (url === undefined) throw new Error(`the node did not start: ${first[0]}\n${log}`);
-  const node = { url, peer: undefined, kill };
+  const node = { url, peer: undefined, kill, stop };
   if (join === undefined) {
     const { nodes } = await (await fetch(`${url}/v1/nodes`)).json();
     node.peer = nodes[0].peer_address;
@@ -69,6 +69,12 @@ async function start(data, join) {
   /** With SIGKILL: nothing is handed over, nothing said. */
   async function kill() {
     child.kill("SIGKILL");
+    await ended;
+  }
+
+  /** With SIGTERM, as an operator does it. */
+  async function stop() {
+    child.kill("SIGTERM");
     await ended;
   }
 }

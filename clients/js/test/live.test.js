@@ -150,4 +150,14 @@ test("one node, followed", async (t) => {
     assert.equal(log.states.find(({ state }) => state === "waiting").reason, "no answer to a ping");
     assert.deepEqual(log.states.at(-1), { state: "live", server: node.url, resumed: true });
   });
+
+  await t.test("a server that stops says so", async (t) => {
+    const log = follow(stead.object("counter/socket"));
+    t.after(() => log.subscription.close());
+    await log.subscription.opened;
+    await node.stop();
+    await until("the end is noticed", () => log.states.length > 2);
+    assert.deepEqual(log.states[2].state, "waiting");
+    assert.equal(log.states[2].reason, "closed with 1001 (100)");
+  });
 });

@@ -1,0 +1,140 @@
+/** What a real server does seldom: its close codes, refusals that pass, sockets that speak after their end. */
+
+import assert from "node:assert/strict";
+import test from "node:test";
+import { connect } from "../src/stead.js";
+
+const INIT = { type: "init", object: "counter/a", version: 1, state: { value: 1 }, self: "me", presence: [] };
+const SERVERS = ["http://one:1/", "https://two/base/"];
+
+/** A subscription on sockets that do what the test says. */
+async function staged(t, { timing = {}, ...options } = {}) {
+  const stage = { sockets: [], states: [], events: [], subscription: undefined };
+  class Fake {
+    sent = [];
+    constructor(url) {
+      this.url = url;
+      stage.sockets.push(this);
+    }
+    send(text) {
+      this.sent.push(JSON.parse(text));
+    }
+    close() {
+      this.isClosed = true;
+    }
+    say(frame) {
+      this.onmessage?.({ data: JSON.stringify(frame) });
+    }
+  }
+  const note = (event) => stage.events.push([event.type, event.version]);
+  const quick = { reconnectMin: 1, reconnectMax: 1, retryMin: 1, retryMax: 1, ...timing };
+  const client = connect({ servers: SERVERS, WebSocket: Fake, timing: quick });
+  const listeners = { onInit: note, onUpdate: note, onDeleted: note, onState: (event) => stage.states.push(event) };
+  stage.subscription = client.object("counter/a").subscribe({ ...listeners, ...options });
+  t.after(() => stage.subscription.close());
+  stage.socket = async (index) => {
+    while (stage.sockets.length <= index) await new Promise((resolve) => setTimeout(resolve, 1));
+    return stage.sockets[index];
+  };
+  return stage;
+}
+
+test("close codes: come back, or stay away", async (t) => {
+  const ends = async (code) => {
+    const stage = await staged(t, { timing: { reconnectMin: 1, reconnectMax: 1, tooMany: 5_000 } });
+    (await stage.socket(0)).onclose({ code, reason: "" });
+    const { state, delayMs, error } = stage.states.at(-1);
+    stage.subscription.close();
+    return [code, state, state === "closed" ? error.code : delayMs];
+  };
+  for (const code of [1000, 1001, 1002, 1005, 1006, 1011, 4508]) assert.deepEqual(await ends(code), [code, "waiting", 1]);
+  assert.deepEqual(await ends(4529), [4529, "waiting", 5_000]);
+  const final = { 1007: "invalid_request", 1009: "body_too_large", 4400: "refused", 4401: "unauthenticated", 4403: "forbidden", 4404: "class_not_found", 4499: "refused" };
+  for (const [code, word] of Object.entries(final)) assert.deepEqual(await ends(Number(code)), [Number(code), "closed", word]);
+});
+
+test("servers in turn, with the last version; what an old socket says is not heard", async (t) => {
+  const stage = await staged(t);
+  const first = await stage.socket(0);
+  assert.equal(first.url, "ws://one:1/v1/objects/counter/a/live");
+  const { onmessage } = first;
+  first.say(INIT);
+  first.say({ type: "update", version: 2, changes: { value: 2 }, deleted: [] });
+  first.onclose({ code: 1006, reason: "" });
+  const second = await stage.socket(1);
+  assert.equal(second.url, "wss://two/base/v1/objects/counter/a/live?since=2");
+  assert.equal(first.onmessage, null);
+  assert.ok(onmessage);
+  second.say({ type: "resumed", version: 3, self: "me" });
+  // A version that is missing: nothing of it is applied, and the missing one is asked for.
+  second.say({ type: "update", version: 4, changes: { value: 4 }, deleted: [] });
+  assert.ok(second.isClosed);
+  const third = await stage.socket(2);
+  assert.equal(third.url, "ws://one:1/v1/objects/counter/a/live?since=2");
+  third.say({ type: "resumed", version: 4, self: "me" });
+  for (const version of [2, 3, 3, 4]) third.say({ type: "update", version, changes: { value: version }, deleted: [] });
+  assert.deepEqual(stage.events, [["init", 1], ["update", 2], ["update", 3], ["update", 4]]);
+  assert.deepEqual(stage.subscription.state, { value: 4 });
+});
+
+test("pauses double until a connection was stable", async (t) => {
+  const stage = await staged(t, { timing: { reconnectMin: 2, reconnectMax: 16, stable: 0 } });
+  const longest = [];
+  for (let index = 0; index < 5; index += 1) {
+    const socket = await stage.socket(index);
+    if (index === 4) socket.say(INIT);
+    socket.onclose({ code: 1006, reason: "" });
+    longest.push(stage.states.at(-1).delayMs);
+  }
+  for (const [index, full] of [2, 4, 8, 16, 2].entries()) {
+    assert.ok(longest[index] >= full / 2 && longest[index] <= full, `${longest}`);
+  }
+});
+
+test("calls: sent in order once it is live, again where that is safe", async (t) => {
+  const stage = await staged(t);
+  const { subscription } = stage;
+  const [keyed, keyless] = [subscription.call("increment"), subscription.call("get", {}, { idempotencyKey: false })];
+  const lost = assert.rejects(keyless, { code: "outcome_unknown", retry: "unknown" });
+  const first = await stage.socket(0);
+  assert.deepEqual(first.sent, []);
+  first.say(INIT);
+  assert.deepEqual(first.sent.map(({ method }) => method), ["increment", "get"]);
+  const [{ id, idempotency_key: key }, second] = first.sent;
+  assert.match(key, /^[0-9a-f]{32}$/);
+  assert.ok(!("idempotency_key" in second));
+  const error = (retry) => ({ type: "reply", id, ok: false, error: { code: "unavailable", detail: "not now", retry } });
+  for (const [count, retry] of [[3, "safe"], [4, "unknown"]]) {
+    first.say(error(retry));
+    while (first.sent.length < count) await new Promise((resolve) => setTimeout(resolve, 1));
+    assert.deepEqual(first.sent.at(-1), first.sent[0]);
+  }
+  first.onclose({ code: 1001, reason: "" });
+  await lost;
+  const next = await stage.socket(1);
+  next.say({ type: "resumed", version: 1, self: "me" });
+  assert.deepEqual(next.sent, [first.sent[0]]);
+  next.say({ type: "reply", id, ok: true, result: { value: 2 }, version: 2 });
+  assert.deepEqual(await keyed, { result: { value: 2 }, version: 2 });
+
+  const refused = subscription.call("increment");
+  next.say({ type: "reply", id: next.sent.at(-1).id, ok: false, error: { code: "invalid_parameters", detail: "no", retry: "never" } });
+  await assert.rejects(refused, { code: "invalid_parameters", retry: "never" });
+  const late = subscription.call("increment", {}, { timeoutMs: 5 });
+  await assert.rejects(late, { code: "outcome_unknown", retry: "unknown" });
+});
+
+test("what a listener throws keeps nothing from the others", async (t) => {
+  const thrown = new Promise((resolve) => process.once("uncaughtException", resolve));
+  const stage = await staged(t, {
+    onInit: () => {
+      throw new Error("of the application");
+    },
+  });
+  const reader = stage.subscription[Symbol.asyncIterator]();
+  (await stage.socket(0)).say(INIT);
+  await stage.subscription.opened;
+  assert.deepEqual(await reader.next(), { done: false, value: { type: "init", version: 1, state: { value: 1 } } });
+  assert.deepEqual(stage.subscription.state, { value: 1 });
+  assert.equal((await thrown).message, "of the application");
+});
