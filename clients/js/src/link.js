@@ -99,8 +99,8 @@ export class Link {
    */
   drop(reason, pauseMinMs = 0) {
     if (this.#closed) return;
-    const lived = this.#liveAt === undefined ? 0 : performance.now() - this.#liveAt;
-    this.#failures = lived >= this.#timing.stable ? 1 : this.#failures + 1;
+    const stable = this.#liveAt !== undefined && performance.now() - this.#liveAt >= this.#timing.stable;
+    this.#failures = stable ? 1 : this.#failures + 1;
     this.#letGo();
     this.#listener.lost();
     const pause = pauseMs(this.#failures, this.#timing.reconnectMin, this.#timing.reconnectMax);
