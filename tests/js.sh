@@ -26,4 +26,4 @@ if grep -q '"resolved"' package-lock.json; then
 fi
 timeout 120 npm ci --prefer-offline --no-audit --no-fund --loglevel=error
 npm run --silent check
-timeout 120 npm test --silent
+timeout 100 npm test --silent

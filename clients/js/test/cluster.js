@@ -60,6 +60,7 @@ async function start(data, join) {
   const url = /^listening on (http:\/\/\S+)/.exec(String(first[0]))?.[1];
   if (url === undefined) throw new Error(`the node did not start: ${first[0]}\n${log}`);
   const node = { url, peer: undefined, kill, stop };
+  await until("the node is ready", async () => (await fetch(`${url}/ready`)).ok, SETTLED_WITHIN_MS);
   if (join === undefined) {
     const { nodes } = await (await fetch(`${url}/v1/nodes`)).json();
     node.peer = nodes[0].peer_address;
