@@ -115,10 +115,11 @@ export interface Written {
 }
 
 /** An update as history has it: of an ordinary commit, of one too large to keep, or of the object's deletion. */
-export type HistoryEntry =
+export type HistoryEntry = { object: string } & (
   | (Change & { deleted_object?: false; too_large?: false })
   | { version: number; too_large: true; deleted_object?: false }
-  | { version: number; deleted_object: true; too_large?: false };
+  | { version: number; deleted_object: true; too_large?: false }
+);
 
 export interface History {
   updates: HistoryEntry[];

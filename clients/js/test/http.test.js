@@ -41,7 +41,7 @@ test("one node over HTTP", async (t) => {
     assert.deepEqual(history.updates.map(({ version, changes }) => [version, changes]), [[2, { open: true }]]);
     await cart.delete();
     await assert.rejects(cart.delete(), refused({ status: 404, code: "object_not_found" }));
-    assert.deepEqual((await cart.history()).updates.at(-1), { version: 3, deleted_object: true });
+    assert.deepEqual((await cart.history()).updates.at(-1), { object: cart.address, version: 3, deleted_object: true });
   });
 
   await t.test("refusals say what they are", async () => {
