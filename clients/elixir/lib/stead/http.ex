@@ -1,0 +1,174 @@
+defmodule Stead.HTTP do
+  @moduledoc false
+  # One request and its answer, on a connection of its own (HTTP/1.1, RFC 9112). No redirect is followed.
+  #
+  # It is told apart whether a request that failed can have reached the server: what was surely not sent may
+  # be sent again without a thought, and the ready-made clients hide that.
+
+  alias Stead.{Server, Transport}
+
+  # Largest body of an answer, in bytes: twice the largest state that the server answers with.
+  @body_max_bytes 32 * 1024 * 1024
+  # Most header lines of an answer.
+  @headers_max 100
+  # How long a connection may take to stand: a host that is down must leave time for the next, in milliseconds.
+  @connect_timeout_ms 5_000
+
+  @type request :: %{
+          required(:verb) => String.t(),
+          required(:path) => String.t(),
+          required(:headers) => [{String.t(), String.t()}],
+          required(:body) => iodata() | nil
+        }
+  @type answer :: %{status: pos_integer(), headers: %{String.t() => String.t()}, body: binary()}
+
+  @doc "Sends a request, waits for its answer until `deadline` (monotonic milliseconds)."
+  @spec ask(Server.t(), request(), deadline :: integer(), tls :: keyword()) ::
+          {:ok, answer()} | {:error, :not_sent | :sent, term()}
+  def ask(server, request, deadline, tls) do
+    case Transport.connect(server, min(left(deadline), @connect_timeout_ms), tls) do
+      {:ok, connection} ->
+        try do
+          exchange(connection, server, request, deadline)
+        after
+          Transport.close(connection)
+        end
+
+      {:error, reason} ->
+        {:error, :not_sent, reason}
+    end
+  end
+
+  defp exchange(connection, server, request, deadline) do
+    length = if request.body, do: [{"content-length", "#{IO.iodata_length(request.body)}"}], else: []
+    headers = request.headers ++ length ++ [{"connection", "close"}]
+
+    with :ok <-
+           Transport.send(connection, [head(server, request.verb, request.path, headers), request.body || ""]),
+         {:ok, status, headers} <- read_head(connection, deadline),
+         {:ok, body} <- read_body(connection, status, headers, deadline) do
+      {:ok, %{status: status, headers: headers, body: body}}
+    else
+      {:error, reason} -> {:error, :sent, reason}
+    end
+  end
+
+  @doc "The head of a request."
+  @spec head(Server.t(), String.t(), String.t(), [{String.t(), String.t()}]) :: iodata()
+  def head(server, verb, path, headers) do
+    lines =
+      for {name, value} <- [{"host", Server.authority(server)} | headers], do: [name, ": ", value, "\r\n"]
+
+    [verb, " ", server.path, path, " HTTP/1.1\r\n", lines, "\r\n"]
+  end
+
+  @doc "Reads the head of an answer; the connection then gives bytes."
+  @spec read_head(Transport.t(), integer()) ::
+          {:ok, pos_integer(), %{String.t() => String.t()}} | {:error, term()}
+  def read_head(connection, deadline) do
+    with :ok <- Transport.read_as(connection, :http_bin),
+         {:ok, {:http_response, _version, status, _phrase}} <- Transport.recv(connection, 0, left(deadline)),
+         {:ok, headers} <- read_headers(connection, deadline, %{}, 0),
+         :ok <- Transport.read_as(connection, :raw) do
+      # 100 Continue and its like go before the answer; 101 is one.
+      if status in 102..199 or status == 100,
+        do: read_head(connection, deadline),
+        else: {:ok, status, headers}
+    else
+      {:ok, _other} -> {:error, :not_http}
+      {:error, reason} -> {:error, reason}
+    end
+  end
+
+  defp read_headers(_connection, _deadline, _headers, @headers_max), do: {:error, :too_many_headers}
+
+  defp read_headers(connection, deadline, headers, count) do
+    case Transport.recv(connection, 0, left(deadline)) do
+      {:ok, :http_eoh} ->
+        {:ok, headers}
+
+      {:ok, {:http_header, _, name, _, value}} ->
+        headers = Map.put(headers, name |> to_string() |> String.downcase(), value)
+        read_headers(connection, deadline, headers, count + 1)
+
+      {:ok, _other} ->
+        {:error, :not_http}
+
+      {:error, reason} ->
+        {:error, reason}
+    end
+  end
+
+  @doc "Reads the body that a head announces."
+  @spec read_body(Transport.t(), pos_integer(), %{String.t() => String.t()}, integer()) ::
+          {:ok, binary()} | {:error, term()}
+  def read_body(_connection, status, _headers, _deadline) when status in [204, 304], do: {:ok, ""}
+
+  def read_body(connection, _status, headers, deadline) do
+    case headers do
+      %{"transfer-encoding" => _} -> read_chunks(connection, deadline, [], 0)
+      %{"content-length" => length} -> read_length(connection, Integer.parse(length), deadline)
+      _ -> read_to_end(connection, deadline, [], 0)
+    end
+  end
+
+  defp read_length(_connection, {0, ""}, _deadline), do: {:ok, ""}
+
+  defp read_length(connection, {length, ""}, deadline) when length in 1..@body_max_bytes do
+    Transport.recv(connection, length, left(deadline))
+  end
+
+  defp read_length(_connection, {length, ""}, _deadline) when length > 0, do: {:error, :answer_too_large}
+  defp read_length(_connection, _other, _deadline), do: {:error, :not_http}
+
+  defp read_chunks(connection, deadline, read, read_bytes) do
+    with {:ok, line} <- read_line(connection, deadline),
+         {size, _extensions} when size in 0..(@body_max_bytes - read_bytes)//1 <- Integer.parse(line, 16) do
+      read_chunk(connection, deadline, read, read_bytes, size)
+    else
+      {:error, reason} -> {:error, reason}
+      {_size, _extensions} -> {:error, :answer_too_large}
+      :error -> {:error, :not_http}
+    end
+  end
+
+  # What follows the last chunk does not matter: the connection is closed.
+  defp read_chunk(_connection, _deadline, read, _read_bytes, 0), do: {:ok, IO.iodata_to_binary(read)}
+
+  defp read_chunk(connection, deadline, read, read_bytes, size) do
+    with {:ok, <<chunk::binary-size(size), "\r\n">>} <- Transport.recv(connection, size + 2, left(deadline)) do
+      read_chunks(connection, deadline, [read, chunk], read_bytes + size)
+    else
+      {:ok, _other} -> {:error, :not_http}
+      {:error, reason} -> {:error, reason}
+    end
+  end
+
+  defp read_line(connection, deadline) do
+    with :ok <- Transport.read_as(connection, :line),
+         {:ok, line} <- Transport.recv(connection, 0, left(deadline)),
+         :ok <- Transport.read_as(connection, :raw) do
+      {:ok, line}
+    end
+  end
+
+  defp read_to_end(_connection, _deadline, _read, bytes) when bytes > @body_max_bytes do
+    {:error, :answer_too_large}
+  end
+
+  defp read_to_end(connection, deadline, read, bytes) do
+    case Transport.recv(connection, 0, left(deadline)) do
+      {:ok, more} -> read_to_end(connection, deadline, [read, more], bytes + byte_size(more))
+      {:error, :closed} -> {:ok, IO.iodata_to_binary(read)}
+      {:error, reason} -> {:error, reason}
+    end
+  end
+
+  @doc "What is left until a deadline, in milliseconds."
+  @spec left(deadline :: integer()) :: non_neg_integer()
+  def left(deadline), do: max(deadline - now(), 0)
+
+  @doc "Monotonic milliseconds."
+  @spec now() :: integer()
+  def now, do: System.monotonic_time(:millisecond)
+end

@@ -1,0 +1,5 @@
+# One server for all tests that break none. Those that do start their own.
+node = Stead.Test.Node.start()
+Application.put_env(:stead, :test_node, node)
+ExUnit.after_suite(fn _results -> Stead.Test.Node.remove(node) end)
+ExUnit.start(capture_log: true)
