@@ -7,7 +7,7 @@ defmodule Stead.Test.Case do
     quote do
       import Stead.Test.Case
       alias Stead.Error
-      alias Stead.Test.{Cluster, Eventually, Node, Relay}
+      alias Stead.Test.{Cluster, Eventually, Node, Script}
     end
   end
 

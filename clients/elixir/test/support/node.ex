@@ -1,6 +1,8 @@
 defmodule Stead.Test.Node do
   @moduledoc "A real server, one process of this machine, from the program that `STEAD_BIN` names."
 
+  alias Stead.Test.Eventually
+
   @enforce_keys [:port, :os_pid, :url, :data, :peer]
   defstruct [:port, :os_pid, :url, :data, :peer]
 
@@ -8,7 +10,7 @@ defmodule Stead.Test.Node do
   @start_ms 20_000
 
   # The shell ends the server when this machine lets go of its input, however it ends.
-  @script ~S(exec 3<&0; "$@" 2>>"$LOG" & node=$!; echo "pid $node"; cat <&3 >/dev/null; kill -9 $node)
+  @script ~S(exec 3<&0; "$@" 2>>"$LOG" & node=$!; echo "pid $node"; cat <&3 >/dev/null; kill -9 $node 2>&-)
 
   def program do
     System.get_env("STEAD_BIN") || raise "set STEAD_BIN to the server's program; tests/elixir.sh does"
@@ -33,8 +35,7 @@ defmodule Stead.Test.Node do
     os_pid = await_line(port, ~r/\Apid (\d+)/, data)
     url = await_line(port, ~r/\Alistening on (http:\S+)/, data)
     node = %__MODULE__{port: port, os_pid: os_pid, url: url, data: data, peer: nil}
-    own = Enum.max_by(get(node, "/v1/nodes")["nodes"], & &1["id"])
-    %{node | peer: own["peer_address"]}
+    %{node | peer: Eventually.get("the server to know itself", fn -> peer_address(node) end)}
   end
 
   @doc "Starts it again on its data, at its addresses."
@@ -60,6 +61,11 @@ defmodule Stead.Test.Node do
   def get(node, path) do
     {:ok, decoded, _headers} = Stead.Request.run(:read, "GET", path, nil, servers: node.url)
     decoded
+  end
+
+  defp peer_address(node) do
+    own = String.replace_prefix(node.url, "http://", "")
+    Enum.find_value(get(node, "/v1/nodes")["nodes"], &(&1["address"] == own && &1["peer_address"]))
   end
 
   defp signal(node, how) do
