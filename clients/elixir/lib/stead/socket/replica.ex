@@ -66,10 +66,10 @@ defmodule Stead.Socket.Replica do
     {:ok, {:update, event}, %__MODULE__{version: frame["version"], state: state}}
   end
 
-  # A document's text comes as edits of it.
-  defp edit(%{"content" => content} = state, [_ | _] = delta) when is_binary(content) do
-    case Delta.apply(content, delta) do
-      {:ok, content} -> %{state | "content" => content}
+  # A document's text comes as edits of it; one never written has none.
+  defp edit(state, [_ | _] = delta) do
+    case Delta.apply(Map.get(state, "content", ""), delta) do
+      {:ok, content} -> Map.put(state, "content", content)
       :error -> nil
     end
   end
