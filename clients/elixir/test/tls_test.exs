@@ -5,10 +5,10 @@ defmodule Stead.TLSTest do
 
   # A front with a certificate of its own, as a proxy before the nodes has: it hands every byte on.
   setup %{url: url} do
-    name = [extensions: [{:Extension, {2, 5, 29, 17}, false, [dNSName: 'localhost']}]]
-    key = {:namedCurve, :secp256r1}
-    chain = %{root: [key: key], intermediates: [], peer: [key: key]}
-    server = %{chain | peer: [key: key] ++ name}
+    name = [extensions: [{:Extension, {2, 5, 29, 17}, false, [dNSName: ~c"localhost"]}]]
+    own = [key: {:namedCurve, :secp256r1}, digest: :sha256]
+    chain = %{root: own, intermediates: [], peer: own}
+    server = %{chain | peer: own ++ name}
 
     %{server_config: served, client_config: trusted} =
       :public_key.pkix_test_data(%{server_chain: server, client_chain: chain})

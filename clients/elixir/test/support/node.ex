@@ -29,7 +29,7 @@ defmodule Stead.Test.Node do
         :binary,
         {:line, 1_000},
         args: ["-c", @script, "sh", program() | serve],
-        env: [{'STEAD_JOIN_SECRET', to_charlist(@secret)}, {'LOG', to_charlist(data <> ".log")}]
+        env: [{~c"STEAD_JOIN_SECRET", to_charlist(@secret)}, {~c"LOG", to_charlist(data <> ".log")}]
       ])
 
     os_pid = await_line(port, ~r/\Apid (\d+)/, data)
