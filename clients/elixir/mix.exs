@@ -24,16 +24,20 @@ defmodule Stead.MixProject do
     ]
   end
 
-  # None is needed. Each is used when the application that includes this package has it, and is named so
-  # that it is compiled first.
+  # None is needed. Each is used when the application that includes this package has it, and is named so that it
+  # is compiled first. Without Hex, Mix could not even read their names.
   defp deps(:test), do: [{:phoenix, path: "test/stand_ins/phoenix"}]
 
   defp deps(_env) do
-    [
-      {:jason, "~> 1.2", optional: true},
-      {:phoenix, "~> 1.6", optional: true},
-      {:phoenix_pubsub, "~> 2.0", optional: true}
-    ]
+    if Code.ensure_loaded?(Hex) do
+      [
+        {:jason, "~> 1.2", optional: true},
+        {:phoenix, "~> 1.6", optional: true},
+        {:phoenix_pubsub, "~> 2.0", optional: true}
+      ]
+    else
+      []
+    end
   end
 
   # What Debian has in Erlang's own directory: JSON for Elixir before 1.18 and, for the tests, another WebSocket
