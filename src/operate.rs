@@ -178,7 +178,7 @@ impl MoveView {
 fn refused(error: WishError) -> Error {
     let code = match &error {
         WishError::UnknownNode(_) | WishError::UnknownShard(_) => Code::NotFound,
-        WishError::NotPossible(_) | WishError::Fewer(..) => Code::Conflict,
+        WishError::NotPossible(_) | WishError::Fewer(..) | WishError::Quorum(_) => Code::Conflict,
         WishError::NotChanged(_) => Code::Unavailable,
     };
     Error::new(code, error.to_string())

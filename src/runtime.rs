@@ -49,6 +49,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 pub use handle::{Intent, Runtime};
+pub use health::Room;
 pub use machine::ObjectMachine;
 pub use request::{Absent, Action, Answer, ListQuery, Location, ObjectPage, ObjectSummary, Outcome, Request};
 pub use state::{ClusterState, ClusterView, NodeView, NodeWish, ProblemView};

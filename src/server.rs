@@ -4,6 +4,7 @@
 //! [`Server::run_until`] serves; what follows drains, from the outside in: no new requests, sockets
 //! closed with a reason, turns finished, logs closed.
 
+pub mod directory;
 mod shown;
 
 use std::net::SocketAddr;
@@ -93,6 +94,7 @@ pub async fn start(config: Config, classes: Classes) -> Result<Server, Error> {
     let deadline = Duration::from_millis(config.timing.request_deadline_ms);
     let hub = Hub::new(runtime.clone(), config.limits.sockets, deadline, metrics.clone());
     shown::show(&metrics, &cluster, &links);
+    shown::show_node(&metrics, &cluster, &runtime, clock.clone());
     let drain = Duration::from_millis(config.timing.drain_ms);
     let api = api::ApiState::new(&config, runtime.clone(), hub.clone(), clock, metrics);
     tracing::info!(%address, cluster = %cluster.id(), node = %cluster.node_id(), "the node is open");

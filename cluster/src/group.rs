@@ -39,6 +39,7 @@ use crate::group::lease::Lease;
 pub(crate) use crate::group::proposer::{Pack, Proposer, ProposerBounds};
 use crate::group::standing::Standing;
 use crate::layout::{LogIndex, NodeId, ShardId, Term};
+use crate::metrics::ShardMetrics;
 use crate::raft::{StoredMembership, TypeConfig, Vote};
 use crate::sabotage::{self, Sabotage};
 use crate::status::{ReplicaStatus, ShardStatus};
@@ -121,6 +122,7 @@ pub(crate) struct Group {
     pub(crate) standing: Arc<Standing>,
     pub(crate) store: Arc<StateStore>,
     pub(crate) health: Arc<Health>,
+    pub(crate) metrics: Arc<ShardMetrics>,
     pub(crate) proposer: Arc<Proposer>,
     pub(crate) lease: Duration,
     pub(crate) leadership: watch::Sender<Option<Term>>,
@@ -227,6 +229,18 @@ impl Shard {
         Reader::live(self.0.store.clone())
     }
 
+    /// What is counted of the shard here.
+    #[must_use]
+    pub fn metrics(&self) -> &ShardMetrics {
+        &self.0.metrics
+    }
+
+    /// Commands that wait for their entry here, and entries on their way.
+    #[must_use]
+    pub fn queued(&self) -> (usize, usize) {
+        self.0.proposer.queued()
+    }
+
     /// What is known of the shard here.
     #[must_use]
     pub fn status(&self) -> ShardStatus {
@@ -312,9 +326,19 @@ impl Group {
         let mut server = running.server.clone();
         let mut applied_term = self.standing.watch_applied_term();
         let mut settled = self.proposer.watch_settled();
+        // What the vote says at the start is of an earlier life.
+        let (mut stood, mut led) = (server.borrow_watched().vote.leader_id.term, 0);
         loop {
-            let term =
-                self.leading_term(&server.borrow_and_update().vote).filter(|_| self.stopped().is_none());
+            let vote = server.borrow_and_update().vote;
+            let term = self.leading_term(&vote).filter(|_| self.stopped().is_none());
+            if vote.leader_id.voted_for == self.node && vote.leader_id.term > stood {
+                stood = vote.leader_id.term;
+                self.metrics.elections.add(1);
+            }
+            if let Some(term) = term.filter(|term| *term > led) {
+                led = term;
+                self.metrics.leaderships.add(1);
+            }
             let leader = server
                 .borrow_watched()
                 .current_leader

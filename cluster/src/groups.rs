@@ -4,6 +4,7 @@ mod desk;
 mod identify;
 mod keeper;
 mod open;
+mod quorum;
 mod reception;
 mod reconciler;
 mod recover;
@@ -13,6 +14,7 @@ mod takeover;
 mod ticker;
 mod wish;
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -25,11 +27,12 @@ use tokio_util::task::TaskTracker;
 
 use crate::application::Application;
 use crate::group::{Group, Shard};
+pub use crate::groups::quorum::Lost;
 pub use crate::groups::register::ChangeError;
 pub use crate::groups::wish::WishError;
 use crate::layout::{NodeId, ShardId, ShardLayout};
 use crate::machine::Machine;
-use crate::map::{ClusterId, ClusterMap};
+use crate::map::{ClusterId, ClusterMap, NodeState};
 use crate::metrics::ClusterMetrics;
 use crate::network::{AskError, Desk, Network, PeerStates};
 use crate::options::Options;
@@ -111,6 +114,13 @@ impl Inner {
         }
     }
 
+    /// The nodes that are reached from here now, this one among them.
+    fn alive(&self) -> BTreeSet<NodeId> {
+        let peers = self.network.peers().borrow().clone();
+        let connected = peers.iter().filter(|(_, peer)| peer.connected).map(|(node, _)| *node);
+        connected.chain([self.identity.node]).collect()
+    }
+
     fn problems(&self) -> Vec<Problem> {
         if let Some(failure) = self.health.failure() {
             return vec![Problem {
@@ -120,15 +130,34 @@ impl Inner {
             }];
         }
         let stopped = self.groups().filter_map(|group| Some((group.id, group.stopped()?)));
-        stopped
-            .map(|(group, reason)| Problem {
-                code: "shard_stopped".to_owned(),
-                detail: format!("shard {group} is stopped on this node: {reason}"),
-                what_to_do:
-                    "keep a copy of the data directory, then restore this node from a snapshot or its peers"
-                        .to_owned(),
-            })
-            .collect()
+        let stopped = stopped.map(|(group, reason)| Problem {
+            code: "shard_stopped".to_owned(),
+            detail: format!("shard {group} is stopped on this node: {reason}"),
+            what_to_do:
+                "keep a copy of the data directory, then restore this node from a snapshot or its peers"
+                    .to_owned(),
+        });
+        stopped.chain(self.refusals()).collect()
+    }
+
+    /// The nodes that refuse this one or are refused by it. Each of the two shows it, for nobody else can: there is
+    /// no link to ask the other over.
+    fn refusals(&self) -> Vec<Problem> {
+        let map = self.map.borrow().clone();
+        let peers = self.network.peers().borrow().clone();
+        // A removed node that comes again is told so, and is no trouble of the cluster's.
+        let is_gone = |node| map.nodes.get(node).is_some_and(|known| known.state == NodeState::Removed);
+        let refused = peers.iter().filter(|(node, _)| !is_gone(node));
+        let refused = refused.filter_map(|(node, peer)| Some((node, peer.refused.as_ref()?)));
+        let refused = refused.map(|(node, reason)| Problem {
+            code: "peer_refused".to_owned(),
+            detail: format!("no link with node {node}: {reason}"),
+            what_to_do:
+                "give all nodes the same join secret, certificates of one authority and the same version, \
+                         and each a data directory of its own"
+                    .to_owned(),
+        });
+        refused.collect()
     }
 }
 
@@ -171,6 +200,12 @@ impl Cluster {
     #[must_use]
     pub fn shards(&self) -> &[Shard] {
         &self.0.shards
+    }
+
+    /// The group that keeps the cluster's map. Its number is not a shard's.
+    #[must_use]
+    pub fn meta(&self) -> &Shard {
+        &self.0.meta
     }
 
     /// The number of this node.

@@ -1,5 +1,6 @@
 //! Counters of the node's logs and disk. Plain atomics: whoever serves them renders them.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -78,6 +79,30 @@ impl Histogram {
     }
 }
 
+/// What a node counts of one shard, or of the group that keeps the map. Nothing of it is counted on the way of a
+/// write; how long its queues are is read where they are.
+#[derive(Debug, Default)]
+pub struct ShardMetrics {
+    /// Terms for which this node stood as a candidate.
+    pub elections: Counter,
+    /// Terms in which this node led.
+    pub leaderships: Counter,
+    /// Times this node handed the leadership over.
+    pub transfers: Counter,
+    /// Times it could not, and somebody was left to be elected.
+    pub transfers_failed: Counter,
+    /// Snapshots sent to other replicas, to their end.
+    pub snapshots_sent: Counter,
+    /// Snapshots received from another replica, to their end.
+    pub snapshots_received: Counter,
+    /// Snapshots that broke off on their way, sent or received.
+    pub snapshots_failed: Counter,
+    /// Bytes of the chunks sent.
+    pub snapshot_bytes_sent: Arc<Counter>,
+    /// Bytes of the chunks received.
+    pub snapshot_bytes_received: Arc<Counter>,
+}
+
 /// What a node counts of its logs and its disk, over all shards and the meta group.
 #[derive(Debug, Default)]
 pub struct ClusterMetrics {
@@ -105,8 +130,6 @@ pub struct ClusterMetrics {
     pub commands_unknown: Counter,
     /// Commands that wait for their entry, over all shards.
     pub commands_waiting: Gauge,
-    /// Elections this node began.
-    pub elections: Counter,
     /// Times a group's log was purged.
     pub log_purges: Counter,
     /// Entries those purges removed.

@@ -7,6 +7,7 @@
 
 pub(crate) mod adapter;
 mod alone;
+mod notices;
 pub mod tcp;
 
 use std::collections::BTreeMap;

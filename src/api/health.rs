@@ -12,6 +12,7 @@ use utoipa_axum::routes;
 use super::describe::AnyErrors;
 use super::{ApiState, headers, reply};
 use crate::error::{Code, Error};
+use crate::runtime::Room;
 use crate::telemetry::Metrics;
 
 /// The routes that machines ask.
@@ -46,7 +47,22 @@ struct Checks {
     storage: Check,
     consensus: Check,
     memory: Check,
-    disk: Check,
+    disk: DiskCheck,
+}
+
+/// The check of the disk, and how much room there is.
+#[derive(Serialize, ToSchema)]
+struct DiskCheck {
+    #[serde(flatten)]
+    check: Check,
+    /// Bytes that are free where the data directory lies.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    free_bytes: Option<u64>,
+    /// Bytes it has in all.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    size_bytes: Option<u64>,
 }
 
 /// A check, and what is wrong.
@@ -78,13 +94,13 @@ async fn health(State(api): State<ApiState>) -> Response {
         storage: runtime.storage().into(),
         consensus: runtime.consensus().into(),
         memory: runtime.memory().into(),
-        disk: runtime.disk().into(),
+        disk: disk(runtime.disk_room(), runtime.disk()),
     };
     let named = [
         ("storage", &checks.storage),
         ("consensus", &checks.consensus),
         ("memory", &checks.memory),
-        ("disk", &checks.disk),
+        ("disk", &checks.disk.check),
     ];
     let failed: Vec<_> =
         named.iter().filter(|(_, check)| check.detail.is_some()).map(|(name, _)| *name).collect();
@@ -102,6 +118,14 @@ async fn health(State(api): State<ApiState>) -> Response {
         failed,
     };
     json(code, &health)
+}
+
+fn disk(room: Option<Room>, checked: Result<(), String>) -> DiskCheck {
+    DiskCheck {
+        check: checked.into(),
+        free_bytes: room.map(|room| room.free_bytes),
+        size_bytes: room.map(|room| room.size_bytes),
+    }
 }
 
 /// The node's word on itself.

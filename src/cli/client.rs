@@ -94,6 +94,29 @@ impl Client {
         headers: &WriteHeaders,
     ) -> Result<Answer, Failure> {
         let safe = method == Method::GET;
+        let exchanged = self.exchange(method, path, body, headers).await;
+        exchanged.map_err(|problem| self.broken(&problem, safe))
+    }
+
+    /// Asks a server that may not be there. What goes wrong is told in a few words, for a sentence about it.
+    pub(super) async fn probe(&self, path: &str) -> Result<Answer, String> {
+        let exchanged = self.exchange(Method::GET, path, None, &WriteHeaders::default()).await;
+        exchanged.map_err(|problem| {
+            if problem.is_timeout() {
+                format!("nothing within {} s", self.timeout.as_secs_f64())
+            } else {
+                innermost(&problem)
+            }
+        })
+    }
+
+    async fn exchange(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+        headers: &WriteHeaders,
+    ) -> Result<Answer, reqwest::Error> {
         let mut request = self.http.request(method, format!("{}{path}", self.base)).timeout(self.timeout);
         request = request.header("X-Request-Timeout", self.timeout.as_millis().to_string());
         if let Some(body) = body {
@@ -105,9 +128,9 @@ impl Client {
         if let Some(version) = headers.if_match {
             request = request.header("If-Match", format!("\"{version}\""));
         }
-        let response = request.send().await.map_err(|problem| self.broken(&problem, safe))?;
+        let response = request.send().await?;
         let status = response.status();
-        let text = response.text().await.map_err(|problem| self.broken(&problem, safe))?;
+        let text = response.text().await?;
         let body = match text.as_str() {
             "" => Value::Null,
             text => serde_json::from_str(text).unwrap_or_else(|_| Value::String(text.trim_end().to_owned())),

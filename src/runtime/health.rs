@@ -9,6 +9,15 @@ use super::Runtime;
 /// Memory the machine should have left, in bytes: below it the kernel may end the process any moment.
 const MEMORY_LEFT_MIN_BYTES: u64 = 64 * 1024 * 1024;
 
+/// The room of a disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Room {
+    /// Bytes that a process may still write.
+    pub free_bytes: u64,
+    /// Bytes it has in all.
+    pub size_bytes: u64,
+}
+
 impl Runtime {
     /// Whether the disk takes what is written, and gives back what was.
     ///
@@ -68,6 +77,12 @@ impl Runtime {
         room_left(&self.inner().options.data_dir, self.inner().options.disk_free_min_bytes)
     }
 
+    /// How much room the disk of the data directory has; none where it cannot be asked.
+    #[must_use]
+    pub fn disk_room(&self) -> Option<Room> {
+        room_of(&self.inner().options.data_dir).ok()
+    }
+
     /// Whether this node can answer for every object.
     ///
     /// # Errors
@@ -95,11 +110,16 @@ fn memory_left(meminfo: &str) -> Result<(), String> {
     }
 }
 
+fn room_of(data_dir: &Path) -> Result<Room, String> {
+    let disk = rustix::fs::statvfs(data_dir)
+        .map_err(|error| format!("the disk of {} cannot be asked: {error}", data_dir.display()))?;
+    let bytes = |blocks: u64| blocks.saturating_mul(disk.f_frsize);
+    Ok(Room { free_bytes: bytes(disk.f_bavail), size_bytes: bytes(disk.f_blocks) })
+}
+
 fn room_left(data_dir: &Path, free_min_bytes: u64) -> Result<(), String> {
     let shown = data_dir.display();
-    let room = rustix::fs::statvfs(data_dir)
-        .map_err(|error| format!("the disk of {shown} cannot be asked: {error}"))?;
-    let free = room.f_bavail.saturating_mul(room.f_frsize);
+    let free = room_of(data_dir)?.free_bytes;
     if free < free_min_bytes {
         return Err(format!(
             "the disk of {shown} has {free} bytes left, less than {free_min_bytes}; make room on it"

@@ -1,16 +1,23 @@
-//! What the logs, the links and the shards count for themselves, shown among the server's metrics.
+//! What the logs, the links, the shards and the node count for themselves, shown among the server's metrics.
+//!
+//! The dashboard and the alert rules in `deploy/` stand on these names; a test holds that they are there.
+
+mod node;
+mod shards;
+
+pub(super) use node::show as show_node;
 
 use std::sync::Arc;
 
 use stead_cluster::network::tcp::LinkMetrics;
-use stead_cluster::{Cluster, ClusterMetrics, NodeId, ShardStatus};
+use stead_cluster::{Cluster, ClusterMetrics};
 
 use crate::telemetry::Metrics;
 
 /// Shows among the server's metrics what the logs count for themselves.
 pub(super) fn show(metrics: &Metrics, cluster: &Cluster, links: &Arc<LinkMetrics>) {
     type Counted = fn(&ClusterMetrics) -> u64;
-    let counters: [(&'static str, &'static str, Counted); 12] = [
+    let counters: [(&'static str, &'static str, Counted); 11] = [
         ("log_fsyncs", "Batches written with a flush to disk", |log| log.fsyncs.get()),
         ("log_batches", "Batches written, flushed or not", |log| log.batches.get()),
         ("log_written_bytes", "Bytes of all batches", |log| log.bytes_written.get()),
@@ -22,7 +29,6 @@ pub(super) fn show(metrics: &Metrics, cluster: &Cluster, links: &Arc<LinkMetrics
             log.commands_refused.get()
         }),
         ("log_commands_unknown", "Commits whose outcome is unknown", |log| log.commands_unknown.get()),
-        ("log_elections", "Elections this node began", |log| log.elections.get()),
         ("log_purges", "Times a shard's log was purged", |log| log.log_purges.get()),
         ("log_fsync_microseconds", "Time spent in batches with a flush", |log| log.fsync_time.sum_us()),
     ];
@@ -39,7 +45,8 @@ pub(super) fn show(metrics: &Metrics, cluster: &Cluster, links: &Arc<LinkMetrics
         metrics.show_gauge(name, help, move || i64::try_from(read(cluster.metrics())).unwrap_or(i64::MAX));
     }
     show_links(metrics, links);
-    show_shards(metrics, cluster);
+    show_peers(metrics, cluster);
+    shards::show(metrics, cluster);
 }
 
 fn show_links(metrics: &Metrics, links: &Arc<LinkMetrics>) {
@@ -59,46 +66,8 @@ fn show_links(metrics: &Metrics, links: &Arc<LinkMetrics>) {
     }
 }
 
-/// What Prometheus is to know of each shard here, and of each peer.
-fn show_shards(metrics: &Metrics, cluster: &Cluster) {
-    type OfShard = fn(&ShardStatus, NodeId) -> i64;
-    let families: [(&'static str, &'static str, OfShard); 4] = [
-        ("shard_leader", "Whether this node leads the shard", |shard, own| {
-            i64::from(shard.leader == Some(own))
-        }),
-        ("shard_term", "The latest term of the shard seen here", |shard, _| signed(shard.term)),
-        ("shard_commit_index", "The last entry known to be on a majority", |shard, _| {
-            signed(shard.commit.unwrap_or_default())
-        }),
-        ("shard_applied_index", "The last entry applied here", |shard, _| {
-            signed(shard.applied.unwrap_or_default())
-        }),
-    ];
-    for (name, help, read) in families {
-        let cluster = cluster.clone();
-        metrics.show_rows(name, help, move || {
-            let own = cluster.node_id();
-            let shards = cluster.shards().iter().map(stead_cluster::Shard::status);
-            shards.map(|shard| (vec![("shard", shard.id.to_string())], read(&shard, own))).collect()
-        });
-    }
-    let of_lag = cluster.clone();
-    metrics.show_rows(
-        "shard_lag_entries",
-        "Entries a follower is behind, where this node leads",
-        move || {
-            let shards = of_lag.shards().iter().map(stead_cluster::Shard::status);
-            let rows = shards.flat_map(|shard| {
-                let of = shard.id.to_string();
-                let lags =
-                    shard.replicas.into_iter().filter_map(|replica| Some((replica.node, replica.lag?)));
-                lags.map(move |(node, lag)| {
-                    (vec![("shard", of.clone()), ("node", node.to_string())], signed(lag))
-                })
-            });
-            rows.collect()
-        },
-    );
+/// What Prometheus is to know of each peer.
+fn show_peers(metrics: &Metrics, cluster: &Cluster) {
     let of_peers = cluster.clone();
     metrics.show_rows("peer_connected", "Whether a link with the other node stands", move || {
         let peers = of_peers.peers();
@@ -106,6 +75,18 @@ fn show_shards(metrics: &Metrics, cluster: &Cluster) {
             peers.iter().map(|(node, peer)| (vec![("node", node.to_string())], i64::from(peer.connected)));
         rows.collect()
     });
+    let of_refusals = cluster.clone();
+    metrics.show_rows(
+        "peer_refused",
+        "Whether the other node refuses this one, or is refused by it",
+        move || {
+            let peers = of_refusals.peers();
+            let rows = peers
+                .iter()
+                .map(|(node, peer)| (vec![("node", node.to_string())], i64::from(peer.refused.is_some())));
+            rows.collect()
+        },
+    );
     let of_trips = cluster.clone();
     metrics.show_rows(
         "peer_round_trip_microseconds",

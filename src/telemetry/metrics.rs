@@ -227,6 +227,19 @@ impl Metrics {
     pub fn new() -> Self {
         let mut registry = Registry::with_prefix("stead");
         let instruments = Instruments::register(&mut registry);
+        // At zero from the start: a count that appears with its first event hides that event from a rate.
+        for transport in [Transport::native, Transport::compatible, Transport::events] {
+            drop(instruments.sockets_of(transport));
+        }
+        let reasons = [
+            RetryReason::not_begun,
+            RetryReason::lost,
+            RetryReason::outcome_unknown,
+            RetryReason::unavailable,
+        ];
+        for reason in reasons {
+            drop(instruments.calls_retried.get_or_create_owned(&ByRetryReason { reason }));
+        }
         Self {
             shared: Arc::new(Shared {
                 instruments,
@@ -326,6 +339,16 @@ impl Metrics {
         self.show(name, help, Reading::Rows(Box::new(read)));
     }
 
+    /// Shows as `stead_NAME_total`, with labels, counts that someone else keeps and that only rise.
+    pub fn show_counter_rows(
+        &self,
+        name: &'static str,
+        help: &'static str,
+        read: impl Fn() -> Vec<LabelledRow> + Send + Sync + 'static,
+    ) {
+        self.show(name, help, Reading::CounterRows(Box::new(read)));
+    }
+
     fn show(&self, name: &'static str, help: &'static str, reading: Reading) {
         let mut registry = self.shared.registry.lock().unwrap_or_else(PoisonError::into_inner);
         registry.register_collector(Box::new(Shown { name, help, reading }));
@@ -377,6 +400,7 @@ pub type LabelledRow = (Vec<(&'static str, String)>, i64);
 
 enum Reading {
     Rows(Box<dyn Fn() -> Vec<LabelledRow> + Send + Sync>),
+    CounterRows(Box<dyn Fn() -> Vec<LabelledRow> + Send + Sync>),
     Gauge(Box<dyn Fn() -> i64 + Send + Sync>),
     Counter(Box<dyn Fn() -> u64 + Send + Sync>),
 }
@@ -395,6 +419,15 @@ impl Collector for Shown {
                 for (labels, value) in read() {
                     let metric = family.encode_family(&labels)?;
                     ConstGauge::new(value).encode(metric)?;
+                }
+                Ok(())
+            }
+            Reading::CounterRows(read) => {
+                let mut family =
+                    encoder.encode_descriptor(self.name, self.help, None, MetricType::Counter)?;
+                for (labels, value) in read() {
+                    let metric = family.encode_family(&labels)?;
+                    ConstCounter::new(u64::try_from(value).unwrap_or_default()).encode(metric)?;
                 }
                 Ok(())
             }
@@ -432,6 +465,8 @@ mod tests {
         metrics.show_gauge("shards_led", "Shards led here", || 12);
         metrics.show_counter("log_syncs", "Flushes of the log", || 7);
         metrics.show_rows("shard_term", "Terms", || vec![(vec![("shard", "3".to_owned())], 9)]);
+        metrics
+            .show_counter_rows("shard_elections", "Elections", || vec![(vec![("shard", "3".to_owned())], 4)]);
         let text = metrics.encode();
         for line in [
             "stead_http_requests_total{route=\"/v1/objects/{class}\",method=\"GET\",status=\"200\"} 2",
@@ -445,6 +480,7 @@ mod tests {
             "stead_forwarded_call_duration_seconds_count 1",
             "stead_shards_led 12",
             "stead_shard_term{shard=\"3\"} 9",
+            "stead_shard_elections_total{shard=\"3\"} 4",
             "stead_log_syncs_total 7",
             "# EOF",
         ] {

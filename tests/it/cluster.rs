@@ -290,3 +290,49 @@ async fn a_paused_leader_that_wakes_answers_nothing_stale() {
         members.settled(3).await;
     }
 }
+
+/// The nodes whose replicas of a shard vote.
+fn voters(shard: &Value) -> Vec<u64> {
+    let replicas = shard["replicas"].as_array().expect("a list").iter();
+    replicas
+        .filter(|replica| replica["role"] == "voter")
+        .filter_map(|replica| replica["node"].as_u64())
+        .collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn replicas_are_spread_over_zones_and_those_of_a_dead_node_are_replaced() {
+    let in_zone = |zone: &str| {
+        vec![
+            ("STEAD_ZONE".to_owned(), zone.to_owned()),
+            ("STEAD_TIMING_REPLACE_AFTER_MS".to_owned(), "1500".to_owned()),
+        ]
+    };
+    let mut members = Members::found_with(in_zone("a"));
+    for zone in ["b", "c", "c"] {
+        members.join_with(in_zone(zone)).await;
+    }
+    // One replica in each zone, and the two of the last share its work.
+    eventually("replicas to be spread over the zones", async || {
+        let shards = members.shards(1).await;
+        let with = |nodes: [u64; 3]| shards.iter().filter(|shard| voters(shard) == nodes).count();
+        (with([1, 2, 3]) == shards.len() / 2 && with([1, 2, 4]) == shards.len() / 2).then_some(())
+    })
+    .await;
+    for object in 0..OBJECTS {
+        let path = format!("/v1/objects/counter/zoned-{object}/methods/increment");
+        members.get(4).post(&path, &json!({})).await.expect(200);
+    }
+    members.get_mut(4).kill9();
+    eventually("the other node of its zone to take its replicas", async || {
+        let shards = members.shards(1).await;
+        shards.iter().all(|shard| voters(shard) == [1, 2, 3]).then_some(())
+    })
+    .await;
+    // What it had was copied from the others: with one of them gone, it is needed.
+    members.get_mut(1).kill9();
+    for object in 0..OBJECTS {
+        let read = members.get(3).get(&format!("/v1/objects/counter/zoned-{object}")).await.expect(200);
+        assert_eq!(read.version(), 1);
+    }
+}

@@ -131,6 +131,12 @@ impl Proposer {
         self.settled.subscribe()
     }
 
+    /// Commands that wait for their entry, and entries on their way.
+    pub(crate) fn queued(&self) -> (usize, usize) {
+        let queue = self.queue.lock();
+        (queue.waiting.len(), queue.in_flight)
+    }
+
     /// Whether no entry is on its way.
     pub(crate) fn is_idle(&self) -> bool {
         self.queue.lock().in_flight == 0

@@ -52,6 +52,8 @@ impl Group {
                 break Err(NotTransferred::Late);
             }
         };
+        let count = if result.is_ok() { &self.metrics.transfers } else { &self.metrics.transfers_failed };
+        count.add(1);
         // From here on the ticker sees to a fenced term that still stands.
         self.is_handing_over.store(false, Ordering::Release);
         result

@@ -27,16 +27,13 @@ use crate::options::{Options, SHARDS_MAX};
 use crate::raft::Peer;
 use crate::storage::Reader;
 use crate::storage::codec::Identity;
-use crate::storage::database::Database;
+use crate::storage::database::{DIRECTORY, Database};
 use crate::storage::evidence::Evidence;
 use crate::storage::health::Health;
 use crate::storage::keys::GroupId;
 use crate::storage::log::{LogDisk, RocksLog};
 use crate::storage::witness::{self, Witness};
 use crate::storage::writer::Writer;
-
-/// Where in the data directory `RocksDB` lies.
-const DATABASE: &str = "rocksdb";
 
 pub(super) async fn open(
     options: Options,
@@ -51,7 +48,7 @@ pub(super) async fn open(
     let evidence = if witness.was_shut_down() {
         Evidence::none()
     } else {
-        Evidence::copy(&options.data_dir, &options.data_dir.join(DATABASE)).map_err(storage)?
+        Evidence::copy(&options.data_dir, &options.data_dir.join(DIRECTORY)).map_err(storage)?
     };
     let database = open_database(&options)?;
     flush_names(&options.data_dir).map_err(storage)?;
@@ -111,7 +108,7 @@ fn open_witness(options: &Options) -> Result<Witness, OpenError> {
 }
 
 fn open_database(options: &Options) -> Result<Arc<Database>, OpenError> {
-    let path = options.data_dir.join(DATABASE);
+    let path = options.data_dir.join(DIRECTORY);
     Database::open(&path, options.block_cache_bytes).map_err(|error| {
         let message = error.to_string();
         if message.contains("LOCK") || message.to_lowercase().contains("lock hold") {
@@ -162,7 +159,7 @@ async fn start(
         tasks.spawn(group.clone().follow());
     }
     join_all(groups.iter().map(|group| take_up(&parts, member, group))).await;
-    let ticker = Ticker::new(groups, &parts.options, parts.metrics.clone());
+    let ticker = Ticker::new(groups, &parts.options);
     tasks.spawn(ticker.run(stop.clone()));
     let Parts { options, network, database, writer, health, metrics, disk: _ } = parts;
     let inner = Arc::new(Inner {
@@ -229,7 +226,6 @@ async fn take_up(parts: &Parts, member: &Membered, group: &Group) {
         Ok(true) => return,
         Err(error) => Err(error.to_string()),
     };
-    parts.metrics.elections.add(1);
     match started {
         Ok(()) => {
             let mut leadership = group.leadership.subscribe();

@@ -164,13 +164,17 @@ impl Inbound for Reception {
         async move {
             let node = node?;
             let raft = raft_of(&node, group)?;
-            let store = group_of(&node, group).map(|group| group.store.clone());
-            let store = store.ok_or_else(|| NotTaken(format!("there is no shard {group} here")))?;
+            let known = group_of(&node, group).map(|group| (group.store.clone(), group.metrics.clone()));
+            let (store, metrics) =
+                known.ok_or_else(|| NotTaken(format!("there is no shard {group} here")))?;
             let writer = node.writer.clone();
             drop(node);
             // First the whole of it; a peer that breaks off must not trouble the replica.
             let Snapshot { meta, snapshot } = snapshot;
+            let snapshot = snapshot.counted(metrics.snapshot_bytes_received.clone());
             let staged = Staged::receive(store, writer, snapshot).await;
+            let count = if staged.is_ok() { &metrics.snapshots_received } else { &metrics.snapshots_failed };
+            count.add(1);
             let snapshot = ShardSnapshot::staged(staged.map_err(|error| NotTaken(error.to_string()))?);
             let installed = raft.install_full_snapshot(vote, Snapshot { meta, snapshot }).await;
             installed.map_err(|fatal| NotTaken(fatal.to_string()))

@@ -13,7 +13,7 @@ use crate::group::standing::Standing;
 use crate::group::{Group, Proposer, ProposerBounds, Raft, Running, Shard};
 use crate::groups::OpenError;
 use crate::machine::Machine;
-use crate::metrics::ClusterMetrics;
+use crate::metrics::{ClusterMetrics, ShardMetrics};
 use crate::network::Network;
 use crate::network::adapter::Links;
 use crate::options::Options;
@@ -97,9 +97,10 @@ pub(super) async fn open_group(
         waiting_max: parts.options.proposals_waiting_max,
         waiting_bytes_max: parts.options.proposals_waiting_bytes_max,
     };
+    let metrics = Arc::new(ShardMetrics::default());
     let proposer = Arc::new(Proposer::new(bounds, parts.metrics.clone()));
     let standing = Arc::new(Standing::default());
-    let raft = match start_raft(parts, member, id, note, machine, &store, &standing).await {
+    let raft = match start_raft(parts, member, (id, &metrics), note, machine, &store, &standing).await {
         Ok(running) => {
             proposer.attach(running.raft.clone());
             Some(running)
@@ -116,6 +117,7 @@ pub(super) async fn open_group(
         standing,
         store,
         health: parts.health.clone(),
+        metrics,
         proposer,
         lease: parts.options.election_max,
         leadership: watch::channel(None).0,
@@ -127,7 +129,7 @@ pub(super) async fn open_group(
 async fn start_raft(
     parts: &Parts,
     member: &Membered,
-    id: GroupId,
+    (id, metrics): (GroupId, &Arc<ShardMetrics>),
     note: Note,
     machine: Box<dyn Machine>,
     store: &Arc<StateStore>,
@@ -155,7 +157,8 @@ async fn start_raft(
         parts.metrics.clone(),
     );
     let lease = Arc::new(Lease::default());
-    let links = Links { group: id, network: parts.network.clone(), lease: lease.clone() };
+    let links =
+        Links { group: id, network: parts.network.clone(), lease: lease.clone(), metrics: metrics.clone() };
     let raft = Raft::new(member.identity.node, member.config.clone(), links, log.clone(), machine).await;
     let raft = raft.map_err(|error| error.to_string())?;
     Ok(Running {

@@ -54,23 +54,11 @@ pub(super) fn merge(node: &Inner, reports: Vec<NodeReport>) -> ClusterStatus {
             what_to_do: what_to_do.clone(),
         })
     });
-    let refused = peers.iter().filter_map(|(id, peer)| {
-        Some(Problem {
-            code: "peer_refused".to_owned(),
-            detail: format!(
-                "no link between node {} and node {id}: {}",
-                node.identity.node,
-                peer.refused.as_ref()?
-            ),
-            what_to_do: "give both the same join secret and versions, and each its own data directory"
-                .to_owned(),
-        })
-    });
     ClusterStatus {
         shards: shards.collect(),
         meta: meta.unwrap_or_else(|| node.meta.status()),
         nodes: nodes.collect(),
-        problems: problems.chain(refused).collect(),
+        problems: problems.collect(),
     }
 }
 

@@ -21,7 +21,6 @@ use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
 use crate::group::{Group, Raft, Running};
-use crate::metrics::ClusterMetrics;
 use crate::options::Options;
 use crate::raft::TypeConfig;
 
@@ -37,7 +36,6 @@ pub(super) struct Ticker {
     log_kept_entries: u64,
     log_kept_bytes: u64,
     random: StdRng,
-    metrics: Arc<ClusterMetrics>,
 }
 
 struct Driven {
@@ -46,7 +44,7 @@ struct Driven {
 }
 
 impl Ticker {
-    pub(super) fn new(groups: Vec<Arc<Group>>, options: &Options, metrics: Arc<ClusterMetrics>) -> Self {
+    pub(super) fn new(groups: Vec<Arc<Group>>, options: &Options) -> Self {
         let now = Instant::now();
         Self {
             groups: groups.into_iter().map(|group| Driven { group, election_due: now }).collect(),
@@ -56,7 +54,6 @@ impl Ticker {
             log_kept_entries: options.log_kept_entries,
             log_kept_bytes: options.log_kept_bytes,
             random: options.random(),
-            metrics,
         }
     }
 
@@ -100,17 +97,12 @@ impl Ticker {
                 send(raft.trigger().heartbeat());
             }
         } else if is_only_voter && !Group::is_candidate(&metrics) {
-            self.elect(raft, Vote::AtOnce);
+            elect(raft, Vote::AtOnce);
         } else if group.is_voter() && now >= *election_due {
             *election_due = now + self.random_wait();
-            self.elect(raft, Vote::AfterPreVote);
+            elect(raft, Vote::AfterPreVote);
         }
         self.purge(running, &metrics);
-    }
-
-    fn elect(&self, raft: &Raft, vote: Vote) {
-        self.metrics.elections.add(1);
-        send(raft.trigger().elect(vote == Vote::AfterPreVote));
     }
 
     fn random_wait(&mut self) -> Duration {
@@ -142,6 +134,10 @@ impl Ticker {
 enum Vote {
     AtOnce,
     AfterPreVote,
+}
+
+fn elect(raft: &Raft, vote: Vote) {
+    send(raft.trigger().elect(vote == Vote::AfterPreVote));
 }
 
 /// A command of this term was refused (the lease had lapsed, say, and came back), so nothing of the term is

@@ -1,14 +1,17 @@
 //! What an operator wishes of the cluster, written into its map. The leaders of the shards see to the rest.
 
+use std::collections::BTreeSet;
+
 use futures_util::future::join_all;
 
 use crate::groups::keeper::{candidates, planned};
+use crate::groups::quorum::{self, Lost};
 use crate::groups::reconciler::TRANSFER_WITHIN;
 use crate::groups::register::{CHANGE_WITHIN, ChangeError, change};
 use crate::groups::{Cluster, Inner};
 use crate::layout::{NodeId, ShardId};
 use crate::map::{ClusterMap, MapCommand, MapNode, NodeState, Placement};
-use crate::placement::{Move, moves};
+use crate::placement::{Move, meta_voters, moves, plan};
 
 /// Why a wish was not taken.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -25,6 +28,9 @@ pub enum WishError {
     /// Shards would have fewer replicas than they should.
     #[error("shards would have {0} replicas instead of {1}; add a node first, or allow fewer")]
     Fewer(usize, u16),
+    /// A shard, or the map, would be left without a majority that lives.
+    #[error("{0}")]
+    Quorum(Lost),
     /// The map could not be changed.
     #[error(transparent)]
     NotChanged(#[from] ChangeError),
@@ -35,14 +41,16 @@ impl Cluster {
     ///
     /// # Errors
     ///
-    /// When there is no such node, it is the only one, or the map can not be changed.
+    /// When there is no such node, nobody else is up and reached, or the map can not be changed.
     pub async fn drain(&self, node: NodeId, is_draining: bool) -> Result<(), WishError> {
         let map = self.0.map.borrow().clone();
         present(&map, node)?;
+        let alive = self.0.alive();
         let others = map.nodes.iter().filter(|(id, other)| **id != node && other.state == NodeState::Up);
-        if is_draining && others.count() == 0 {
+        if is_draining && !others.map(|(id, _)| id).any(|id| alive.contains(id)) {
             return Err(WishError::NotPossible(format!(
-                "node {node} is the only one that is up: nobody could lead in its stead; add a node, or undrain one"
+                "node {node} is the only one that is up: nobody could lead in its stead; start or add a node, or \
+                 undrain one"
             )));
         }
         let state = if is_draining { NodeState::Draining } else { NodeState::Up };
@@ -54,8 +62,8 @@ impl Cluster {
     ///
     /// # Errors
     ///
-    /// When there is no such node, it is the last, shards would have fewer replicas and that is not allowed, or the
-    /// map can not be changed.
+    /// When there is no such node, it is the last, shards would have fewer replicas and that is not allowed, a group
+    /// would be left without a living majority, or the map can not be changed.
     pub async fn remove(&self, node: NodeId, is_fewer_allowed: bool) -> Result<(), WishError> {
         let map = self.0.map.borrow().clone();
         present(&map, node)?;
@@ -74,6 +82,9 @@ impl Cluster {
         if left < holders && !is_fewer_allowed {
             return Err(WishError::Fewer(left, map.replication_factor));
         }
+        if let Some(lost) = self.lost_without(&map, node) {
+            return Err(WishError::Quorum(lost));
+        }
         Ok(change(&self.0, &MapCommand::Leave { node }, CHANGE_WITHIN).await?)
     }
 
@@ -81,14 +92,12 @@ impl Cluster {
     ///
     /// # Errors
     ///
-    /// When it is not there, or there already, or the node takes nothing, or the map can not be changed.
+    /// When it is not there, or there already, or the node takes nothing or is not reached, or the shard would be left
+    /// without a living majority, or the map can not be changed.
     pub async fn move_replica(&self, shard: ShardId, from: NodeId, to: NodeId) -> Result<(), WishError> {
         self.place(shard, |map, placement| {
             present(map, from)?;
-            let target = present(map, to)?;
-            if target.state != NodeState::Up {
-                return Err(WishError::NotPossible(format!("node {to} is draining; undrain it first")));
-            }
+            self.takes(map, to)?;
             if placement.replicas.contains(&to) {
                 return Err(WishError::NotPossible(format!(
                     "node {to} has a replica of shard {shard} already"
@@ -101,7 +110,8 @@ impl Cluster {
             if placement.preferred_leader == Some(from) {
                 placement.preferred_leader = Some(to);
             }
-            Ok(())
+            let lost = quorum::lost(|| format!("shard {shard}"), &placement.replicas, &self.0.alive());
+            lost.map_or(Ok(()), |lost| Err(WishError::Quorum(lost)))
         })
         .await
     }
@@ -110,12 +120,10 @@ impl Cluster {
     ///
     /// # Errors
     ///
-    /// When the node has no replica of it or is draining, or the map can not be changed.
+    /// When the node has no replica of it, is draining or not reached, or the map can not be changed.
     pub async fn prefer_leader(&self, shard: ShardId, to: NodeId) -> Result<(), WishError> {
         self.place(shard, |map, placement| {
-            if present(map, to)?.state != NodeState::Up {
-                return Err(WishError::NotPossible(format!("node {to} is draining; undrain it first")));
-            }
+            self.takes(map, to)?;
             if !placement.replicas.contains(&to) {
                 return Err(WishError::NotPossible(format!("node {to} has no replica of shard {shard}")));
             }
@@ -154,6 +162,39 @@ impl Cluster {
                 tracing::warn!(%group, %error, "a leadership was not handed over; the others elect one");
             }
         }
+    }
+
+    /// What would lose its majority if a node went: the first of the shards that it would leave, or the map.
+    fn lost_without(&self, map: &ClusterMap, node: NodeId) -> Option<Lost> {
+        let (alive, silent) = (self.0.alive(), self.0.silent());
+        let mut without = map.clone();
+        if let Some(leaving) = without.nodes.get_mut(&node) {
+            (leaving.state, leaving.is_leaving) = (NodeState::Draining, true);
+        }
+        let candidates = candidates(&without, &silent);
+        let wished = plan(&candidates, &map.placements, map.replication_factor);
+        let changed = map.placements.iter().zip(&wished).zip(0_u16..);
+        let changed = changed.filter(|((before, after), _)| before.replicas != after.replicas);
+        let of_shards = changed.filter_map(|((_, after), shard)| {
+            quorum::lost(|| format!("shard {shard}"), &after.replicas, &alive)
+        });
+        let voters = self.0.meta.status().replicas.into_iter().filter(|replica| replica.is_voter);
+        let voters: BTreeSet<NodeId> =
+            voters.map(|replica| replica.node).filter(|voter| *voter != node).collect();
+        let keepers: Vec<NodeId> = meta_voters(&candidates, &voters).into_iter().collect();
+        let of_map = || quorum::lost(|| "the cluster's map".to_owned(), &keepers, &alive);
+        of_shards.into_iter().next().or_else(of_map)
+    }
+
+    /// Whether a node can be given something: it is up, and reached.
+    fn takes(&self, map: &ClusterMap, node: NodeId) -> Result<(), WishError> {
+        if present(map, node)?.state != NodeState::Up {
+            return Err(WishError::NotPossible(format!("node {node} is draining; undrain it first")));
+        }
+        if !self.reaches(node) {
+            return Err(WishError::NotPossible(format!("node {node} can not be reached; start it first")));
+        }
+        Ok(())
     }
 
     /// Changes the placement of one shard.

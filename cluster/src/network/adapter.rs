@@ -16,10 +16,11 @@ use tokio::time::Instant;
 
 use crate::group::lease::Lease;
 use crate::layout::NodeId;
+use crate::metrics::ShardMetrics;
 use crate::network::{
     AppendRequest, AppendResponse, GroupId, Lane, Network, NotReached, Peer, PeerLink, ShardSnapshot,
     Snapshot, SnapshotResponse, StreamAppendResult, TransferRequest, TransferResponse, TypeConfig, Vote,
-    VoteRequest, VoteResponse,
+    VoteRequest, VoteResponse, notices,
 };
 
 /// Makes the links of one group for openraft.
@@ -27,11 +28,13 @@ pub(crate) struct Links {
     pub(crate) group: GroupId,
     pub(crate) network: Arc<dyn Network>,
     pub(crate) lease: Arc<Lease>,
+    pub(crate) metrics: Arc<ShardMetrics>,
 }
 
 impl Links {
     fn link(&self, node: NodeId, peer: &Peer, lane: Lane) -> Link {
-        Link { peer: self.network.link(self.group, node, peer, lane), node, lease: self.lease.clone() }
+        let peer = self.network.link(self.group, node, peer, lane);
+        Link { peer, node, lease: self.lease.clone(), metrics: self.metrics.clone() }
     }
 }
 
@@ -56,6 +59,7 @@ pub(crate) struct Link {
     peer: Box<dyn PeerLink>,
     node: NodeId,
     lease: Arc<Lease>,
+    metrics: Arc<ShardMetrics>,
 }
 
 type AppendStream<'a> = BoxStream<'a, Result<StreamAppendResult, RPCError<TypeConfig>>>;
@@ -89,11 +93,11 @@ impl RaftNetworkV2<TypeConfig> for Link {
     where
         S: Stream<Item = AppendRequest> + Send + Unpin + 'static,
     {
-        let Self { peer, node, lease } = self;
+        let Self { peer, node, lease, .. } = self;
         // Answers come in the order of the requests.
         let asked = Arc::new(Mutex::new(VecDeque::new()));
         let asking = asked.clone();
-        let requests = input.inspect(move |request| {
+        let requests = notices::with_entries(input).inspect(move |request| {
             asking.lock().push_back((request.vote.leader_id.term, Instant::now()));
         });
         let answers = peer.append(requests.boxed(), option.hard_ttl()).map(move |answer| {
@@ -130,7 +134,12 @@ impl RaftNetworkV2<TypeConfig> for Link {
         option: RPCOption,
     ) -> Result<SnapshotResponse, StreamingError<TypeConfig>> {
         let cancel = cancel.map(|_| ()).boxed();
+        let Snapshot { meta, snapshot } = snapshot;
+        let snapshot = snapshot.counted(self.metrics.snapshot_bytes_sent.clone());
+        let snapshot = Snapshot { meta, snapshot };
         let sent = self.peer.snapshot(vote, snapshot, cancel, option.hard_ttl()).await;
+        let count = if sent.is_ok() { &self.metrics.snapshots_sent } else { &self.metrics.snapshots_failed };
+        count.add(1);
         sent.map_err(|error| StreamingError::Unreachable(Unreachable::new(&error)))
     }
 

@@ -16,6 +16,8 @@ use tokio::sync::oneshot;
 use crate::storage::ReadError;
 use crate::storage::keys::Column;
 
+/// Its directory in the data directory.
+pub(crate) const DIRECTORY: &str = "rocksdb";
 /// Memory of the log and of the state before they are written out as tables, in bytes each. Small, since
 /// recovery reads the write-ahead log of all of it.
 const MEMTABLE_BYTES: usize = 8 * 1024 * 1024;
@@ -25,6 +27,8 @@ const SMALL_MEMTABLE_BYTES: usize = 2 * 1024 * 1024;
 const WAL_TOTAL_BYTES: u64 = 12 * 1024 * 1024;
 /// Write-ahead log files used again instead of made anew, which spares the file system's own metadata.
 const WAL_FILES_RECYCLED: usize = 4;
+/// Memory for blocks of a database that is only looked into, in bytes.
+const LOOK_CACHE_BYTES: usize = 4 * 1024 * 1024;
 /// Table files held open.
 const OPEN_FILES_MAX: i32 = 512;
 /// `RocksDB`'s own diagnostic files kept.
@@ -54,6 +58,17 @@ impl Database {
         let columns = Column::ALL
             .map(|column| ColumnFamilyDescriptor::new(column.name(), column_options(column, &cache)));
         let db = DB::open_cf_descriptors(&database_options(), directory, columns)?;
+        let (closes, closed) = oneshot::channel();
+        let rocks = RwLock::new(Some(Arc::new(Rocks { db, _closed: closes })));
+        Ok(Arc::new(Self { rocks, closed: Mutex::new(Some(closed)) }))
+    }
+
+    /// Opens it to look, beside whoever has it open or nobody: no lock is taken, nothing is written.
+    pub(crate) fn open_read_only(directory: &Path) -> Result<Arc<Self>, rocksdb::Error> {
+        let cache = Cache::new_lru_cache(LOOK_CACHE_BYTES);
+        let columns = Column::ALL
+            .map(|column| ColumnFamilyDescriptor::new(column.name(), column_options(column, &cache)));
+        let db = DB::open_cf_descriptors_read_only(&database_options(), directory, columns, false)?;
         let (closes, closed) = oneshot::channel();
         let rocks = RwLock::new(Some(Arc::new(Rocks { db, _closed: closes })));
         Ok(Arc::new(Self { rocks, closed: Mutex::new(Some(closed)) }))

@@ -9,7 +9,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 /// Where the copies lie in the data directory.
-const COPY: &str = "wal-before-recovery";
+pub(crate) const COPY: &str = "wal-before-recovery";
 /// Where they lie while they are being made.
 const UNFINISHED_COPY: &str = "wal-before-recovery.unfinished";
 /// How `RocksDB` ends the names of its write-ahead logs.

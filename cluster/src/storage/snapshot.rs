@@ -4,10 +4,13 @@
 //! receiver takes it. The receiver writes the pieces beside its old data under a new incarnation, and one put
 //! makes them its data. Until then a crash leaves the old data as it was.
 
+use std::sync::Arc;
+
 use bytes::{BufMut, Bytes};
 use tokio::sync::mpsc;
 
 use crate::machine::Space;
+use crate::metrics::Counter;
 use crate::storage::ReadError;
 use crate::storage::codec::Applied;
 use crate::storage::keys::{self, Column, GroupId, Incarnation};
@@ -31,6 +34,7 @@ const CHUNKS_WAITING_MAX: usize = 4;
 /// The data of a replica: one's own, what a peer sends, or what a peer has sent.
 pub struct ShardSnapshot {
     source: Source,
+    counter: Option<Arc<Counter>>,
 }
 
 enum Source {
@@ -53,26 +57,31 @@ impl ShardSnapshot {
     pub(crate) fn own(group: GroupId, applied: &Applied, pinned: Pinned) -> Self {
         let sequence = Some((applied.sequence_term, applied.sequence));
         let own = Own { group, incarnation: applied.incarnation, sequence, pinned, space: 0, rows: None };
-        Self { source: Source::Own(Box::new(own)) }
+        Self { source: Source::Own(Box::new(own)), counter: None }
     }
 
     /// What a peer sends, and where to put its chunks. An error in the place of a chunk, or no end, aborts.
     #[must_use]
     pub fn from_peer() -> (mpsc::Sender<Result<Bytes, ReadError>>, Self) {
         let (sender, receiver) = mpsc::channel(CHUNKS_WAITING_MAX);
-        (sender, Self { source: Source::Peer(receiver) })
+        (sender, Self { source: Source::Peer(receiver), counter: None })
     }
 
     /// What a peer has sent.
     pub(crate) fn staged(staged: Staged) -> Self {
-        Self { source: Source::Staged(staged) }
+        Self { source: Source::Staged(staged), counter: None }
+    }
+
+    /// The same, with its bytes counted as they go by.
+    pub(crate) fn counted(self, counter: Arc<Counter>) -> Self {
+        Self { counter: Some(counter), ..self }
     }
 
     /// What a peer has sent, unless it is still to be received.
     pub(crate) fn into_staged(self) -> Result<Staged, Self> {
         match self.source {
             Source::Staged(staged) => Ok(staged),
-            source @ (Source::Own(_) | Source::Peer(_)) => Err(Self { source }),
+            source @ (Source::Own(_) | Source::Peer(_)) => Err(Self { source, counter: self.counter }),
         }
     }
 
@@ -82,7 +91,17 @@ impl ShardSnapshot {
     ///
     /// When the disk can not be read, or the peer's could not.
     pub async fn next(&mut self) -> Result<Option<Bytes>, ReadError> {
-        match &mut self.source {
+        let chunk = self.source.next().await?;
+        if let (Some(chunk), Some(counter)) = (&chunk, &self.counter) {
+            counter.add(chunk.len() as u64);
+        }
+        Ok(chunk)
+    }
+}
+
+impl Source {
+    async fn next(&mut self) -> Result<Option<Bytes>, ReadError> {
+        match self {
             Source::Own(own) => own.next(),
             // The last chunk is an empty one: a sender that is only dropped has not sent everything.
             Source::Peer(chunks) => match chunks.recv().await {

@@ -1,4 +1,5 @@
-//! What can be seen of a data directory without opening its database.
+//! What can be seen of a data directory. It is changed in nothing: the database is opened for reading only, and only
+//! while no process uses it.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::ErrorKind;
@@ -7,7 +8,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{FlockOperation, StatVfsMountFlags, fcntl_lock, statvfs};
 
 use super::super::failure::{Failure, Kind};
-use super::Finding;
+use super::{Finding, Verdict, owner, size};
 use crate::config::Config;
 
 /// Most files of a data directory that are looked at; RocksDB makes far fewer.
@@ -42,6 +43,7 @@ pub(super) fn examine(directory: &Path) -> Result<Vec<Finding>, Failure> {
     gather(directory, 0, &mut files, &mut findings);
     findings.extend(space(directory));
     findings.extend(database(directory, &files));
+    findings.extend(owner::examine(directory, is_free(&files)));
     Ok(findings)
 }
 
@@ -128,6 +130,13 @@ fn database(directory: &Path, files: &[Seen]) -> Vec<Finding> {
     findings
 }
 
+/// Whether there is a database, and no process has it open.
+fn is_free(files: &[Seen]) -> bool {
+    let named = |name: &str| files.iter().find(|file| file.path.file_name().is_some_and(|own| own == name));
+    let lock = named("CURRENT").and_then(|_| named("LOCK"));
+    lock.is_some_and(|lock| in_use(&lock.path).verdict == Verdict::Good)
+}
+
 /// Whether a process holds the database. The lock is tried and let go at once.
 fn in_use(lock: &Path) -> Finding {
     let file = match OpenOptions::new().read(true).write(true).open(lock) {
@@ -169,26 +178,12 @@ fn manifest(current: &Path) -> Finding {
     }
 }
 
-/// A number of bytes for people.
-fn size(bytes: u64) -> String {
-    const UNITS: [&str; 5] = ["bytes", "KiB", "MiB", "GiB", "TiB"];
-    let mut value = bytes as f64;
-    let mut unit = UNITS.iter();
-    let mut name = unit.next().unwrap_or(&"bytes");
-    while value >= 1024.0 {
-        let Some(next) = unit.next() else { break };
-        value /= 1024.0;
-        name = next;
-    }
-    if *name == "bytes" { format!("{bytes} bytes") } else { format!("{value:.1} {name}") }
-}
-
 #[cfg(test)]
 mod tests {
     use std::fs;
 
     use super::super::{Verdict, show};
-    use super::{examine, size};
+    use super::examine;
 
     fn bad(directory: &std::path::Path) -> Vec<String> {
         let findings = examine(directory).expect("the directory is there");
@@ -215,12 +210,5 @@ mod tests {
         assert!(bad.iter().any(|what| what.contains("list of tables")), "{bad:?}");
         assert!(bad.iter().any(|what| what.contains("is empty")), "{bad:?}");
         assert!(examine(&home.path().join("absent")).is_err());
-    }
-
-    #[test]
-    fn sizes_are_for_people() {
-        assert_eq!(size(1023), "1023 bytes");
-        assert_eq!(size(1536), "1.5 KiB");
-        assert_eq!(size(u64::MAX), "16777216.0 TiB");
     }
 }

@@ -155,6 +155,10 @@ impl Node {
         self.home.path()
     }
 
+    pub(crate) fn environment(&self) -> Vec<(String, String)> {
+        self.settings.environment.clone()
+    }
+
     pub(crate) fn set_environment(&mut self, environment: Vec<(String, String)>) {
         self.settings.environment = environment;
     }

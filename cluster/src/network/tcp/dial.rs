@@ -84,8 +84,12 @@ pub(super) async fn keep_up(shared: Arc<Shared>, peer: Arc<Peer>, purpose: Purpo
             biased;
             () = peer.gone.cancelled() => return,
             ended = run(&shared, &peer, purpose, &address) => if let Err(error) = ended {
-                if let NotShaken::Refused(reason) = &error {
-                    shared.presence.refused(peer.node, reason);
+                match &error {
+                    NotShaken::Refused(reason) => shared.presence.refused(peer.node, reason),
+                    NotShaken::Io(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
+                        shared.presence.is_silent(peer.node);
+                    }
+                    NotShaken::Io(_) => {}
                 }
                 tracing::debug!(peer = %peer.node, address, ?purpose, %error, "a peer was not reached");
             },

@@ -58,6 +58,13 @@ impl Presence {
         }
     }
 
+    /// Nobody listens at a peer's address any more: who refused this node there is gone.
+    pub(super) fn is_silent(&self, node: NodeId) {
+        self.states.send_if_modified(|states| {
+            states.get_mut(&node).is_some_and(|state| state.refused.take().is_some())
+        });
+    }
+
     pub(super) fn round_trip(&self, node: NodeId, took_us: u64) {
         self.change(node, |state| state.round_trip_us = Some(took_us));
     }
