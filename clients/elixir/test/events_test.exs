@@ -21,4 +21,12 @@ defmodule Stead.EventsTest do
     assert_receive {:durable_object_update, ^id, %{"value" => 2}}, 5_000
     refute_received {:event, _, _}
   end
+
+  test "a PubSub that does not run harms nobody", %{url: url, id: id} do
+    Application.put_env(:stead, :pubsub, Stead.Test.NoPubSub)
+    on_exit(fn -> Application.delete_env(:stead, :pubsub) end)
+    assert {:ok, %{"success" => true}} = Client.initialize(url, id, %{value: 1})
+    {:ok, socket} = Client.open_websocket(url, id)
+    assert {:ok, %{version: 1}} = Socket.snapshot(socket)
+  end
 end

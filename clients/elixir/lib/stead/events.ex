@@ -19,6 +19,8 @@ defmodule Stead.Events do
   The last three arrive as `{:event, topic, map}`.
   """
 
+  require Logger
+
   # The application may have it or not.
   @compile {:no_warn_undefined, Phoenix.PubSub}
 
@@ -49,6 +51,16 @@ defmodule Stead.Events do
   @doc false
   @spec send_all(String.t(), term()) :: :ok
   def send_all(topic, message) do
+    dispatch(topic, message)
+  rescue
+    # Whoever did the thing that is told of did it all the same.
+    error in ArgumentError ->
+      Logger.error(
+        "stead: nobody hears of #{topic}, for #{inspect(pubsub())} does not run: #{Exception.message(error)}"
+      )
+  end
+
+  defp dispatch(topic, message) do
     case pubsub() do
       nil ->
         Registry.dispatch(@registry, topic, fn subscribers ->

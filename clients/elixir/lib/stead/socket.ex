@@ -89,7 +89,7 @@ defmodule Stead.Socket do
   @doc """
   Opens a socket, or finds the one that follows this object already, and subscribes the caller.
 
-  It returns at once; `snapshot/2` waits for the state.
+  It returns at once; `snapshot/2` waits for the state. A shared socket has the options of who opened it first.
   """
   @spec open(Object.name(), options()) :: {:ok, pid()} | {:error, Error.t()}
   def open(object, options \\ []) do
