@@ -109,4 +109,17 @@ defmodule Stead.ChannelTest do
     assert_receive {:pushed, "state_updated", %{"value" => 2}}, 10_000
     refute_received {:pushed, _, _}
   end
+
+  test "what is older than what was pushed is not pushed", %{topic: topic, object: object} do
+    {:ok, _} = Object.put(object, %{value: 1})
+    {:ok, _} = Object.put(object, %{value: 2})
+    channel = ChannelProcess.join(Channel, topic)
+    assert_receive {:joined, {:ok, %{version: 2}}}
+    # As when a refresh, which asks the object itself, has overtaken the socket.
+    send(channel, {:stead, object, {:update, %{version: 2, changes: %{"value" => 0}, deleted: []}}})
+    send(channel, {:stead, object, {:deleted, %{version: 2, gone: []}}})
+    assert ChannelProcess.ask(channel, "update_state", %{"key" => "k", "value" => 1}) == {:ok, %{}}
+    assert_receive {:pushed, event, pushed}
+    assert {event, pushed} == {"state_updated", %{"k" => 1}}
+  end
 end
