@@ -1,6 +1,6 @@
 defmodule Stead.Application do
   @moduledoc false
-  # What outlives a call: the registries of events and of sockets, the supervisor of sockets that were opened and
+  # What outlives a call: connections kept for the next, the registries of events and of sockets, the supervisor of sockets that were opened and
   # not put under a supervisor of the application's own, and which server answered last.
 
   use Application
@@ -13,6 +13,7 @@ defmodule Stead.Application do
     Stead.Request.new_table()
 
     children = [
+      Stead.Idle,
       Stead.Events,
       {Registry, keys: :unique, name: Stead.Socket.Registry},
       {DynamicSupervisor, name: Stead.Socket.Supervisor, strategy: :one_for_one, max_restarts: @restarts_max}

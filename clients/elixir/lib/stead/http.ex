@@ -1,11 +1,12 @@
 defmodule Stead.HTTP do
   @moduledoc false
-  # One request and its answer, on a connection of its own (HTTP/1.1, RFC 9112). No redirect is followed.
+  # One request and its answer (HTTP/1.1, RFC 9112). No redirect is followed. Connections are kept in `Stead.Idle` between
+  # requests; nothing else is asked on one before its answer is read.
   #
   # It is told apart whether a request that failed can have reached the server: what was surely not sent may
   # be sent again without a thought, and the ready-made clients hide that.
 
-  alias Stead.{Server, Transport}
+  alias Stead.{Idle, Server, Transport}
 
   # Largest body of an answer, in bytes: twice the largest state that the server answers with.
   @body_max_bytes 32 * 1024 * 1024
@@ -20,36 +21,48 @@ defmodule Stead.HTTP do
           required(:headers) => [{String.t(), String.t()}],
           required(:body) => iodata() | nil
         }
+  @typedoc "`keep?`: the connection may be used again once the body is read."
+  @type head :: %{status: pos_integer(), headers: %{String.t() => String.t()}, keep?: boolean()}
   @type answer :: %{status: pos_integer(), headers: %{String.t() => String.t()}, body: binary()}
 
   @doc "Sends a request, waits for its answer until `deadline` (monotonic milliseconds)."
   @spec ask(Server.t(), request(), deadline :: integer(), tls :: keyword()) ::
           {:ok, answer()} | {:error, :not_sent | :sent, term()}
   def ask(server, request, deadline, tls) do
-    case Transport.connect(server, min(left(deadline), @connect_timeout_ms), tls) do
-      {:ok, connection} ->
-        try do
-          exchange(connection, server, request, deadline)
-        after
-          Transport.close(connection)
-        end
+    with {:ok, connection} <- connection(server, deadline, tls) do
+      case exchange(connection, server, request, deadline) do
+        {:ok, answer, true} ->
+          Idle.put(server, tls, connection)
+          {:ok, answer}
 
-      {:error, reason} ->
-        {:error, :not_sent, reason}
+        {:ok, answer, false} ->
+          Transport.close(connection)
+          {:ok, answer}
+
+        {:error, reason} ->
+          Transport.close(connection)
+          {:error, :sent, reason}
+      end
+    else
+      {:error, reason} -> {:error, :not_sent, reason}
+    end
+  end
+
+  defp connection(server, deadline, tls) do
+    case Idle.take(server, tls) do
+      {:ok, connection} -> {:ok, connection}
+      :none -> Transport.connect(server, min(left(deadline), @connect_timeout_ms), tls)
     end
   end
 
   defp exchange(connection, server, request, deadline) do
     length = if request.body, do: [{"content-length", "#{IO.iodata_length(request.body)}"}], else: []
-    headers = request.headers ++ length ++ [{"connection", "close"}]
+    head = head(server, request.verb, request.path, request.headers ++ length)
 
-    with :ok <-
-           Transport.send(connection, [head(server, request.verb, request.path, headers), request.body || ""]),
-         {:ok, status, headers} <- read_head(connection, deadline),
-         {:ok, body} <- read_body(connection, status, headers, deadline) do
-      {:ok, %{status: status, headers: headers, body: body}}
-    else
-      {:error, reason} -> {:error, :sent, reason}
+    with :ok <- Transport.send(connection, [head, request.body || ""]),
+         {:ok, head} <- read_head(connection, deadline),
+         {:ok, body} <- read_body(connection, head, deadline) do
+      {:ok, %{status: head.status, headers: head.headers, body: body}, head.keep?}
     end
   end
 
@@ -63,17 +76,16 @@ defmodule Stead.HTTP do
   end
 
   @doc "Reads the head of an answer; the connection then gives bytes."
-  @spec read_head(Transport.t(), integer()) ::
-          {:ok, pos_integer(), %{String.t() => String.t()}} | {:error, term()}
+  @spec read_head(Transport.t(), integer()) :: {:ok, head()} | {:error, term()}
   def read_head(connection, deadline) do
     with :ok <- Transport.read_as(connection, :http_bin),
-         {:ok, {:http_response, _version, status, _phrase}} <- Transport.recv(connection, 0, left(deadline)),
+         {:ok, {:http_response, version, status, _phrase}} <- Transport.recv(connection, 0, left(deadline)),
          {:ok, headers} <- read_headers(connection, deadline, %{}, 0),
          :ok <- Transport.read_as(connection, :raw) do
       # 100 Continue and its like go before the answer; 101 is one.
       if status in 102..199 or status == 100,
         do: read_head(connection, deadline),
-        else: {:ok, status, headers}
+        else: {:ok, %{status: status, headers: headers, keep?: keep?(version, status, headers)}}
     else
       {:ok, _other} -> {:error, :not_http}
       {:error, reason} -> {:error, reason}
@@ -99,12 +111,21 @@ defmodule Stead.HTTP do
     end
   end
 
-  @doc "Reads the body that a head announces."
-  @spec read_body(Transport.t(), pos_integer(), %{String.t() => String.t()}, integer()) ::
-          {:ok, binary()} | {:error, term()}
-  def read_body(_connection, status, _headers, _deadline) when status in [204, 304], do: {:ok, ""}
+  # A body that has no announced end ends with the connection.
+  defp keep?({1, 1}, status, headers) do
+    ends? =
+      status in [204, 304] or Enum.any?(["content-length", "transfer-encoding"], &is_map_key(headers, &1))
 
-  def read_body(connection, _status, headers, deadline) do
+    ends? and not String.contains?(String.downcase(Map.get(headers, "connection", "")), "close")
+  end
+
+  defp keep?(_version, _status, _headers), do: false
+
+  @doc "Reads the body that a head announces."
+  @spec read_body(Transport.t(), head(), integer()) :: {:ok, binary()} | {:error, term()}
+  def read_body(_connection, %{status: status}, _deadline) when status in [204, 304], do: {:ok, ""}
+
+  def read_body(connection, %{headers: headers}, deadline) do
     case headers do
       %{"transfer-encoding" => _} -> read_chunks(connection, deadline, [], 0)
       %{"content-length" => length} -> read_length(connection, Integer.parse(length), deadline)
@@ -132,14 +153,25 @@ defmodule Stead.HTTP do
     end
   end
 
-  # What follows the last chunk does not matter: the connection is closed.
-  defp read_chunk(_connection, _deadline, read, _read_bytes, 0), do: {:ok, IO.iodata_to_binary(read)}
+  defp read_chunk(connection, deadline, read, _read_bytes, 0) do
+    with :ok <- read_trailers(connection, deadline, @headers_max), do: {:ok, IO.iodata_to_binary(read)}
+  end
 
   defp read_chunk(connection, deadline, read, read_bytes, size) do
     with {:ok, <<chunk::binary-size(size), "\r\n">>} <- Transport.recv(connection, size + 2, left(deadline)) do
       read_chunks(connection, deadline, [read, chunk], read_bytes + size)
     else
       {:ok, _other} -> {:error, :not_http}
+      {:error, reason} -> {:error, reason}
+    end
+  end
+
+  defp read_trailers(_connection, _deadline, 0), do: {:error, :too_many_headers}
+
+  defp read_trailers(connection, deadline, left) do
+    case read_line(connection, deadline) do
+      {:ok, "\r\n"} -> :ok
+      {:ok, _trailer} -> read_trailers(connection, deadline, left - 1)
       {:error, reason} -> {:error, reason}
     end
   end

@@ -22,7 +22,8 @@ defmodule Stead.Test.Script do
   @doc "An answer with a status, more headers and a body."
   def answer(status, body, headers \\ []) do
     lines = for {name, value} <- headers, do: "#{name}: #{value}\r\n"
-    "HTTP/1.1 #{status} Whatever\r\ncontent-length: #{byte_size(body)}\r\n#{lines}\r\n#{body}"
+
+    "HTTP/1.1 #{status} Whatever\r\nconnection: close\r\ncontent-length: #{byte_size(body)}\r\n#{lines}\r\n#{body}"
   end
 
   @doc "A part that answers."

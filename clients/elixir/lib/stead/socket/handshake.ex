@@ -41,7 +41,7 @@ defmodule Stead.Socket.Handshake do
       ] ++ headers
 
     with :ok <- Transport.send(connection, HTTP.head(server, "GET", path, asked)),
-         {:ok, status, answered} <- HTTP.read_head(connection, deadline) do
+         {:ok, %{status: status, headers: answered} = head} <- HTTP.read_head(connection, deadline) do
       cond do
         status == 101 and answered["sec-websocket-accept"] == accept(key) ->
           :ok
@@ -50,7 +50,7 @@ defmodule Stead.Socket.Handshake do
           {:error, :not_a_websocket}
 
         true ->
-          with {:ok, body} <- HTTP.read_body(connection, status, answered, deadline) do
+          with {:ok, body} <- HTTP.read_body(connection, head, deadline) do
             {:error, Answer.error(%{status: status, headers: answered, body: body})}
           end
       end
