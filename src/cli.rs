@@ -1,8 +1,9 @@
 //! The command line: `stead serve`, and the commands that talk to a server over HTTP.
 //!
 //! One file a command. A command gives back what it has to say, or a `Failure` whose kind is the
-//! exit code: 0 done, 1 failed, 2 usage, 3 not found, 4 unavailable. Only what reads a directory
-//! (`doctor --offline`, `node secret`) or starts servers (`serve`, `dev`) does without one.
+//! exit code: 0 done, 1 failed, 2 usage, 3 not found, 4 unavailable. Only what reads a directory or
+//! a file (`doctor --offline`, `node secret`, `snapshot inspect` and `restore`) or starts servers
+//! (`serve`, `dev`) does without one.
 
 mod bench;
 mod client;
@@ -17,6 +18,7 @@ mod operation;
 mod output;
 mod serve;
 mod shard;
+mod snapshot;
 mod status;
 
 use std::process::ExitCode;
@@ -99,6 +101,8 @@ enum Command {
     #[command(subcommand)]
     Shard(shard::Shard),
     #[command(subcommand)]
+    Snapshot(snapshot::Snapshot),
+    #[command(subcommand)]
     Object(object::Object),
     Bench(bench::Bench),
     Completions(completions::Completions),
@@ -129,6 +133,9 @@ fn run(
         Command::Shard(shard) => {
             let client = Client::new(server(), line.global.timeout)?;
             wait_for(shard.run(&client, output))
+        }
+        Command::Snapshot(snapshot) => {
+            wait_for(snapshot.run(|| Client::new(server(), line.global.timeout), output))
         }
         Command::Object(object) => {
             let client = Client::new(server(), line.global.timeout)?;

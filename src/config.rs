@@ -27,6 +27,9 @@ const JOIN_SECRET: &str = "STEAD_JOIN_SECRET";
 pub struct Config {
     /// The directory that holds everything the node keeps.
     pub data: PathBuf,
+    /// The directory that snapshots of the cluster are saved to, if not `snapshots` in that of the data.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub snapshots_dir: Option<PathBuf>,
     /// Where clients are served.
     pub listen: SocketAddr,
     /// Where other nodes are served.
@@ -84,6 +87,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             data: PathBuf::from("data"),
+            snapshots_dir: None,
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8080)),
             peer_listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 9080)),
             advertise: None,
@@ -289,6 +293,12 @@ impl Config {
         config.join_secret = secret.map(|(_, secret)| Secret(secret.clone()));
         config.validate()?;
         Ok(config)
+    }
+
+    /// Where snapshots of the cluster are saved to.
+    #[must_use]
+    pub fn snapshots(&self) -> PathBuf {
+        self.snapshots_dir.clone().unwrap_or_else(|| self.data.join("snapshots"))
     }
 
     /// The configuration as a commented file that reads back as itself.

@@ -1,9 +1,11 @@
-//! What an operator does with the cluster: look at it, drain and remove nodes, move shards and leaders.
+//! What an operator does with the cluster: look at it, drain and remove nodes, move shards and leaders,
+//! save it.
 //!
 //! A wish is written into the cluster's map, and the leaders of the shards carry it out, whoever they are and
 //! whatever happens to the node that was asked. An [`Operation`] is that node's view of how far it has come.
 
 mod operations;
+mod snapshots;
 mod view;
 
 use std::sync::Arc;
@@ -15,6 +17,7 @@ use crate::error::{Code, Error};
 use crate::runtime::Runtime;
 use operations::Operations;
 pub use operations::{Operation, OperationState};
+pub use snapshots::{SnapshotList, SnapshotView, Snapshots};
 pub use view::{MoveView, MoveWhat, ReplicaRole, ReplicaView, ShardView};
 
 /// How long all nodes are waited for to say what they know.
@@ -25,13 +28,14 @@ const SURVEY_WITHIN: Duration = Duration::from_secs(1);
 pub struct Operate {
     runtime: Runtime,
     operations: Arc<Operations>,
+    snapshots: Snapshots,
 }
 
 impl Operate {
     /// The operator's way to the cluster of this node.
     #[must_use]
-    pub fn new(runtime: Runtime) -> Self {
-        Self { runtime, operations: Arc::default() }
+    pub fn new(runtime: Runtime, snapshots: Snapshots) -> Self {
+        Self { runtime, operations: Arc::default(), snapshots }
     }
 
     /// All shards, as their leaders know them.

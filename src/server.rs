@@ -186,6 +186,11 @@ fn peer_tls(config: &Config) -> Result<Option<Tls>, TlsError> {
     }
 }
 
+/// Snapshots of a cluster as files, without a server.
+pub mod snapshot {
+    pub use stead_cluster::archive::{Contents, inspect, restore};
+}
+
 /// The file in a data directory that keeps the join secret made there.
 pub const JOIN_SECRET_FILE: &str = secret::FILE;
 

@@ -20,6 +20,7 @@ pub(crate) mod lease;
 mod proposer;
 pub(crate) mod standing;
 mod transfer;
+mod view;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;

@@ -9,6 +9,7 @@ mod reception;
 mod reconciler;
 mod recover;
 mod register;
+mod save;
 mod survey;
 mod takeover;
 mod ticker;
@@ -26,9 +27,11 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::application::Application;
+use crate::archive::lending::Lending;
 use crate::group::{Group, Shard};
 pub use crate::groups::quorum::Lost;
 pub use crate::groups::register::ChangeError;
+pub use crate::groups::save::{SaveError, SaveProgress};
 pub use crate::groups::wish::WishError;
 use crate::layout::{NodeId, ShardId, ShardLayout};
 use crate::machine::Machine;
@@ -88,6 +91,7 @@ struct Inner {
     map: watch::Receiver<Arc<ClusterMap>>,
     network: Arc<dyn Network>,
     application: OnceLock<Arc<dyn Application>>,
+    lending: Arc<Lending>,
     health: Arc<Health>,
     metrics: Arc<ClusterMetrics>,
     database: Arc<Database>,

@@ -9,6 +9,7 @@
 //! - [`Cluster`] (`groups`): all Raft groups of one node, opened, recovered, ticked and stopped together.
 //! - [`Shard`] (`group`): one group: who leads, the proposer that packs commands into entries, the apply task.
 //! - [`Application`]: what the application on one node asks of it on another.
+//! - [`archive`]: the whole cluster in one file, saved by [`Cluster::save`], and a new cluster made from it.
 //! - `map`: the state machine of the meta group, the cluster's map of nodes and replicas.
 //! - [`Network`]: how a group reaches its peers; [`NoPeers`] is the network of a node alone.
 //! - `raft`: the types openraft is used with.
@@ -26,6 +27,7 @@
 #![forbid(unsafe_code)]
 
 mod application;
+pub mod archive;
 mod group;
 mod groups;
 mod layout;
@@ -47,7 +49,7 @@ mod storage;
 
 pub use application::Application;
 pub use group::{Done, NotLeading, Shard, Stopped, Verdict, Why};
-pub use groups::{ChangeError, Lost, WishError};
+pub use groups::{ChangeError, Lost, SaveError, SaveProgress, WishError};
 pub use groups::{Clock, Cluster, OpenError};
 pub use layout::{LogIndex, NodeId, SLOTS, ShardId, ShardLayout, Slot, Term};
 pub use machine::{ApplyError, Machine, Space, Writes};

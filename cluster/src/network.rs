@@ -167,6 +167,8 @@ pub enum Desk {
     Cluster,
     /// The application.
     Application,
+    /// This crate too: the shards of a backup.
+    Archive,
 }
 
 /// Why a question has no answer.

@@ -29,6 +29,9 @@ use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 
+/// Where in the data directory a restore writes, until all of it is there.
+pub(crate) const UNFINISHED_RESTORE: &str = "restore.unfinished";
+
 pub use reader::{ReadError, Reader, Scan};
 
 /// Which kind of write it is.

@@ -64,6 +64,9 @@ problems! {
     /// What operating the cluster may be answered.
     OperateErrors: InvalidRequest OriginNotAllowed NotFound RequestTimeout Conflict BodyTooLarge UriTooLong HostNotAllowed
         HeadersTooLarge Unavailable;
+    /// What saving the cluster may be answered.
+    SnapshotErrors: InvalidRequest OriginNotAllowed RequestTimeout Conflict BodyTooLarge UriTooLong HostNotAllowed HeadersTooLarge
+        Internal;
     /// What reading a class's objects may be answered.
     ListErrors: InvalidRequest OriginNotAllowed Forbidden ClassNotFound UriTooLong HostNotAllowed Overloaded HeadersTooLarge Internal Unavailable;
     /// What reading an object may be answered.
@@ -105,6 +108,15 @@ pub(super) struct MoveBody {
     from: u64,
     /// The node that is to have it.
     to: u64,
+}
+
+/// How a snapshot is to be called.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "a description")]
+pub(super) struct SnapshotBody {
+    /// Its name; made from the cluster's identity and the time where there is none.
+    #[schema(nullable = false, pattern = "^[a-z0-9][a-z0-9.-]{0,63}$")]
+    name: Option<String>,
 }
 
 /// Who is to lead.

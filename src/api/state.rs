@@ -16,7 +16,7 @@ use crate::clock::Clock;
 use crate::config::{Config, Network};
 use crate::live::Hub;
 use crate::object::{Tenant, Timestamp};
-use crate::operate::Operate;
+use crate::operate::{Operate, Snapshots};
 use crate::runtime::Runtime;
 use crate::telemetry::{Metrics, Transport};
 
@@ -92,8 +92,9 @@ impl ApiState {
             &config.allowed_origins,
         );
         let settings = Settings::of(config);
+        let snapshots = Snapshots::new(config.snapshots(), clock.clone(), metrics.clone());
         Self(Arc::new(Shared {
-            operate: Operate::new(runtime.clone()),
+            operate: Operate::new(runtime.clone(), snapshots),
             runtime,
             hub,
             settings,

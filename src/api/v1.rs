@@ -7,6 +7,7 @@ mod cluster;
 mod keys;
 mod objects;
 mod operate;
+mod snapshots;
 mod updates;
 
 use utoipa_axum::router::OpenApiRouter;
@@ -36,4 +37,5 @@ pub(super) fn routes() -> OpenApiRouter<ApiState> {
         .routes(routes!(operate::move_replica))
         .routes(routes!(operate::transfer))
         .routes(routes!(operate::operation))
+        .routes(routes!(snapshots::list, snapshots::save))
 }

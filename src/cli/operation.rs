@@ -34,6 +34,20 @@ pub(super) async fn run(
     body: Option<&Value>,
     wait: &Wait,
 ) -> Result<(), Failure> {
+    let done = |operation: &Value| format!("done: {}", operation.get("kind").map(plain).unwrap_or_default());
+    run_to(client, output, method, path, body, wait, done).await
+}
+
+/// The same, with what is said when it is done.
+pub(super) async fn run_to(
+    client: &Client,
+    output: &Output,
+    method: Method,
+    path: &str,
+    body: Option<&Value>,
+    wait: &Wait,
+    done: impl FnOnce(&Value) -> String,
+) -> Result<(), Failure> {
     let begun = client.succeed(method, path, body, &WriteHeaders::default()).await?;
     let id = begun.get("operation").and_then(Value::as_u64).unwrap_or_default();
     if wait.no_wait {
@@ -47,7 +61,7 @@ pub(super) async fn run(
         match text("state").as_str() {
             "done" => {
                 drop(progress);
-                return output.show(&operation, |_| format!("done: {}", text("kind")));
+                return output.show(&operation, done);
             }
             "failed" => return Err(Failure::failed(format!("{}: {}", text("kind"), text("detail")))),
             _ => {}

@@ -40,6 +40,12 @@ const fn key(path: &'static str, kind: Kind, example: &'static str, doc: &'stati
 pub const KEYS: &[Key] = &[
     key("data", Kind::Text, "", "Directory that holds everything the node keeps."),
     key(
+        "snapshots_dir",
+        Kind::Text,
+        "\"/var/backups/stead\"",
+        "Directory that snapshots of the cluster are saved to, if not snapshots in that of the data.",
+    ),
+    key(
         "listen",
         Kind::Text,
         "",

@@ -138,6 +138,7 @@ fn the_keys_are_the_fields() {
         advertise: Some("a".into()),
         join: Some("b".into()),
         join_secret_file: Some("c".into()),
+        snapshots_dir: Some("i".into()),
         peer_certificate_file: Some("f".into()),
         peer_key_file: Some("g".into()),
         peer_authority_file: Some("h".into()),

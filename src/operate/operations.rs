@@ -43,7 +43,7 @@ pub enum OperationState {
     Running,
     /// It is done.
     Done,
-    /// It is not followed any more; what it wished may yet come about.
+    /// It failed; or it is not followed any more, and what it wished may yet come about.
     Failed,
 }
 
@@ -58,6 +58,38 @@ impl Operations {
         self.known.lock().get(&id).cloned()
     }
 
+    /// Begins an operation that says by itself how far it has come.
+    pub(super) fn begin(&self, kind: String) -> u64 {
+        let mut known = self.known.lock();
+        let id = known.last_key_value().map_or(1, |(last, _)| last + 1);
+        let (state, detail) = (OperationState::Running, "it has begun".to_owned());
+        known.insert(id, Operation { id, kind, state, progress: 0.0, detail });
+        if known.len() > OPERATIONS_MAX {
+            known.pop_first();
+        }
+        id
+    }
+
+    /// Says how far such an operation has come, from 0 to 1.
+    pub(super) fn change(&self, id: u64, progress: f64, detail: String) {
+        if let Some(operation) = self.known.lock().get_mut(&id) {
+            (operation.progress, operation.detail) = (progress, detail);
+        }
+    }
+
+    /// Says what came of such an operation.
+    pub(super) fn end(&self, id: u64, ended: Result<String, String>) {
+        if let Some(operation) = self.known.lock().get_mut(&id) {
+            match ended {
+                Ok(detail) => {
+                    (operation.state, operation.progress, operation.detail) =
+                        (OperationState::Done, 1.0, detail);
+                }
+                Err(detail) => (operation.state, operation.detail) = (OperationState::Failed, detail),
+            }
+        }
+    }
+
     /// Follows an operation until nothing is left of it. `left` says how much is left, of how much, and where it
     /// stands.
     pub(super) fn follow(
@@ -66,22 +98,7 @@ impl Operations {
         kind: String,
         left: impl Fn(&ClusterStatus) -> (usize, usize, String) + Send + Sync + 'static,
     ) -> u64 {
-        let id = {
-            let mut known = self.known.lock();
-            let id = known.last_key_value().map_or(1, |(last, _)| last + 1);
-            let begun = Operation {
-                id,
-                kind,
-                state: OperationState::Running,
-                progress: 0.0,
-                detail: "it has begun".to_owned(),
-            };
-            known.insert(id, begun);
-            if known.len() > OPERATIONS_MAX {
-                known.pop_first();
-            }
-            id
-        };
+        let id = self.begin(kind);
         let (known, cluster) = (self.known.clone(), runtime.logs().clone());
         let until = Instant::now() + FOLLOW_WITHIN;
         runtime.spawn(async move {

@@ -83,6 +83,15 @@ impl Runtime {
         room_of(&self.inner().options.data_dir).ok()
     }
 
+    /// Whether the disk of another directory has as much room left as that of the data directory should have.
+    ///
+    /// # Errors
+    ///
+    /// How little there is, in a sentence.
+    pub(crate) fn room_in(&self, directory: &Path) -> Result<(), String> {
+        room_left(directory, self.inner().options.disk_free_min_bytes)
+    }
+
     /// Whether this node can answer for every object.
     ///
     /// # Errors

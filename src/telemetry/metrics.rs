@@ -188,6 +188,10 @@ instruments! {
     subscribers: Gauge = Gauge::default(), "subscribers", NO_UNIT;
     /// Updates put into the queues of subscribers.
     updates_delivered: Counter = Counter::default(), "updates_delivered", NO_UNIT;
+    /// Snapshots of the whole cluster saved by this node.
+    snapshots_saved: Counter = Counter::default(), "snapshots_saved", NO_UNIT;
+    /// Snapshots of the whole cluster that this node could not save.
+    snapshots_failed: Counter = Counter::default(), "snapshots_failed", NO_UNIT;
     /// Subscribers closed because their queue was full (4508).
     slow_closes: Counter = Counter::default(), "slow_subscribers_closed", NO_UNIT;
 }

@@ -34,6 +34,7 @@ mod operating;
 mod order;
 mod readme;
 mod shutdown;
+mod snapshots;
 mod sockets;
 mod torn;
 mod workload;

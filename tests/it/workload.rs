@@ -278,14 +278,14 @@ fn acknowledged(object: usize, key: String, answer: &Answer) -> Acknowledged {
     Acknowledged { object, key, version, value }
 }
 
-async fn retry(node: &Node, path: &str, key: &str) -> Answer {
+pub(crate) async fn retry(node: &Node, path: &str, key: &str) -> Answer {
     node.request("POST", &format!("{path}/methods/increment"), &[("Idempotency-Key", key)], b"")
         .await
         .expect(200)
 }
 
 /// Version and value of a counter; both 0 where it was never written.
-async fn read(node: &Node, path: &str) -> (u64, i64) {
+pub(crate) async fn read(node: &Node, path: &str) -> (u64, i64) {
     let answer = node.get(path).await;
     if answer.status == 404 {
         return (0, 0);
@@ -296,7 +296,7 @@ async fn read(node: &Node, path: &str) -> (u64, i64) {
 }
 
 /// The last updates: no version missing, none twice, and the last one is the state.
-async fn audit_history(node: &Node, path: &str, version: u64) {
+pub(crate) async fn audit_history(node: &Node, path: &str, version: u64) {
     let since = version.saturating_sub(256);
     let page = node.get(&format!("{path}/updates?since={since}&limit=1000")).await.expect(200).json();
     let updates = page["updates"].as_array().expect("updates are a list");

@@ -220,7 +220,7 @@ impl RaftSnapshotBuilder<TypeConfig> for Builder {
 }
 
 /// A snapshot of this moment: what is applied is in it. Its index is read in the same moment as its data.
-async fn take(
+pub(crate) async fn take(
     store: &Arc<StateStore>,
     writer: &Writer,
 ) -> Result<SnapshotOf<TypeConfig, ShardSnapshot>, io::Error> {

@@ -1,7 +1,8 @@
 //! Packs the commands of many callers into few entries, and tells each caller what became of its own.
 //!
-//! There is no task of its own: whoever proposes, or completes an entry, sends what waits as the next entry,
-//! unless as many as the options allow are on their way. Thus entries fill by themselves as the load grows.
+//! Whoever proposes, or completes an entry, sends what waits as the next entry, unless as many as the options allow are
+//! on their way. Thus entries fill by themselves as the load grows. Behind an entry the next one gathers for a
+//! moment: those who were just answered, and those whose requests have arrived meanwhile, come along ([`Proposer::gather`]).
 //!
 //! Commands build on one another, so one that is refused takes with it all behind it of the same term: those
 //! that wait are refused, and the term is *fenced*, nothing of it is taken any more; the node hands its
@@ -16,7 +17,7 @@ use bytes::Bytes;
 use futures_util::FutureExt;
 use openraft::errors::ClientWriteError;
 use parking_lot::Mutex;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
 use crate::group::apply::StateMachine;
 use crate::group::{Done, Verdict, Why};
@@ -26,6 +27,9 @@ use crate::raft::{
     COMMAND_HEADER_BYTES, Commands, CommittedLeaderId, Effect, EntryResponder, TypeConfig, WriteResult,
 };
 use crate::sabotage::{self, Sabotage};
+
+/// How often all tasks that are ready run while an entry gathers. With little to do that is no time at all.
+const GATHER_PASSES: usize = 2;
 
 /// The bounds of a proposer.
 #[derive(Debug, Clone, Copy)]
@@ -44,6 +48,8 @@ pub(crate) struct Proposer {
     queue: Mutex<Queue>,
     /// Changes when a term is fenced, and when the last entry on its way has come back.
     settled: watch::Sender<()>,
+    /// An entry gathers.
+    gathering: Notify,
 }
 
 #[derive(Default)]
@@ -58,6 +64,10 @@ struct Queue {
     /// The term and number of the last entry sent.
     sent: (Term, u64),
     closed: Option<String>,
+    /// Somebody sends what has gathered in the end.
+    is_gathered: bool,
+    /// The next entry gathers until so many commands wait.
+    enough: Option<usize>,
 }
 
 struct Proposal {
@@ -82,6 +92,7 @@ impl Proposer {
             metrics,
             queue: Mutex::default(),
             settled: watch::channel(()).0,
+            gathering: Notify::new(),
         }
     }
 
@@ -119,6 +130,25 @@ impl Proposer {
         }
     }
 
+    /// Lets entries gather, and sends them, until it is closed.
+    pub(crate) async fn gather(self: Arc<Self>) {
+        self.queue.lock().is_gathered = true;
+        loop {
+            self.gathering.notified().await;
+            for _ in 0..GATHER_PASSES {
+                tokio::task::yield_now().await;
+            }
+            {
+                let mut queue = self.queue.lock();
+                queue.enough = None;
+                if queue.closed.is_some() {
+                    return;
+                }
+            }
+            self.send_waiting();
+        }
+    }
+
     /// Takes nothing of this term any more: its leader is to hand over. What is on its way goes on.
     pub(crate) fn fence(&self, term: Term) {
         let refused = self.queue.lock().fence(term);
@@ -150,6 +180,7 @@ impl Proposer {
             queue.waiting_bytes = 0;
             std::mem::take(&mut queue.waiting)
         };
+        self.gathering.notify_one();
         self.refuse(waiting, &Why::Stopped(reason.to_owned()));
     }
 
@@ -180,7 +211,8 @@ impl Proposer {
     /// Takes the next entry out of the queue; whoever gets one is the one that sends.
     fn next_entry(self: &Arc<Self>) -> Option<(Commands, Pack)> {
         let mut queue = self.queue.lock();
-        if queue.is_sending || queue.in_flight >= self.bounds.entries_in_flight {
+        let is_gathering = queue.enough.is_some_and(|enough| queue.waiting.len() < enough);
+        if queue.is_sending || is_gathering || queue.in_flight >= self.bounds.entries_in_flight {
             return None;
         }
         let term = queue.waiting.front()?.term;
@@ -195,6 +227,7 @@ impl Proposer {
             commands.push(proposal.command);
             callers.push(proposal.done);
         }
+        queue.enough = None;
         queue.sent = (term, if queue.sent.0 == term { queue.sent.1 + 1 } else { 1 });
         queue.in_flight += 1;
         queue.is_sending = true;
@@ -241,13 +274,17 @@ impl Finish for Proposer {
         let (refused, is_settled) = {
             let mut queue = self.queue.lock();
             queue.in_flight -= 1;
+            if queue.is_gathered && queue.in_flight == 0 && !queue.waiting.is_empty() {
+                queue.enough = Some(queue.waiting.len() + callers.len());
+                self.gathering.notify_one();
+            }
             let refused =
                 if matches!(outcome, Outcome::Applied(_)) { VecDeque::new() } else { queue.fence(term) };
             (refused, queue.fenced >= term)
         };
         match outcome {
             Outcome::Applied(_) => {
-                // First the next entry, so that the disk does not wait for the callers.
+                // First the next entry, unless it gathers, so that the disk does not wait for the callers.
                 self.send_waiting();
             }
             Outcome::Refused => self.metrics.commands_refused.add(callers.len() as u64),

@@ -12,6 +12,7 @@ use tokio::sync::{oneshot, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::archive::lending::Lending;
 use crate::group::{Group, Running, Shard};
 use crate::groups::identify::{self, FOUNDER};
 use crate::groups::reception::Reception;
@@ -25,7 +26,6 @@ use crate::metrics::ClusterMetrics;
 use crate::network::{Joined, Member, Network};
 use crate::options::{Options, SHARDS_MAX};
 use crate::raft::Peer;
-use crate::storage::Reader;
 use crate::storage::codec::Identity;
 use crate::storage::database::{DIRECTORY, Database};
 use crate::storage::evidence::Evidence;
@@ -34,6 +34,7 @@ use crate::storage::keys::GroupId;
 use crate::storage::log::{LogDisk, RocksLog};
 use crate::storage::witness::{self, Witness};
 use crate::storage::writer::Writer;
+use crate::storage::{Reader, UNFINISHED_RESTORE};
 
 pub(super) async fn open(
     options: Options,
@@ -44,6 +45,11 @@ pub(super) async fn open(
     options.check().map_err(OpenError::Options)?;
     let storage = |error: std::io::Error| OpenError::Storage(error.to_string());
     std::fs::create_dir_all(&options.data_dir).map_err(storage)?;
+    if options.data_dir.join(UNFINISHED_RESTORE).exists() && !options.data_dir.join(DIRECTORY).exists() {
+        let what =
+            format!("a restore into {} did not come to its end: restore again", display(&options.data_dir));
+        return Err(OpenError::Storage(what));
+    }
     let witness = open_witness(&options)?;
     let evidence = if witness.was_shut_down() {
         Evidence::none()
@@ -157,6 +163,7 @@ async fn start(
     let groups: Vec<Arc<Group>> = shards.iter().chain([&meta]).map(|shard| shard.group().clone()).collect();
     for group in &groups {
         tasks.spawn(group.clone().follow());
+        tasks.spawn(group.proposer.clone().gather());
     }
     join_all(groups.iter().map(|group| take_up(&parts, member, group))).await;
     let ticker = Ticker::new(groups, &parts.options);
@@ -172,6 +179,7 @@ async fn start(
         map,
         network: network.clone(),
         application: OnceLock::new(),
+        lending: Arc::new(Lending::new(member.identity.epoch)),
         health,
         metrics,
         database,

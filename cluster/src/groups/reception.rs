@@ -7,6 +7,7 @@ use futures_util::future::BoxFuture;
 use futures_util::stream::BoxStream;
 use futures_util::{FutureExt, StreamExt};
 
+use crate::archive;
 use crate::group::{Group, Raft};
 use crate::groups::desk::{Question, Reply, decode_question, encode};
 use crate::groups::register::{CHANGE_WITHIN, change, change_here};
@@ -192,6 +193,10 @@ impl Inbound for Reception {
                     // An empty answer is none an application gives, so it is taken as not understood.
                     None => Bytes::new(),
                 },
+                (Ok(node), Desk::Archive) => match archive::desk::Question::decode(&request) {
+                    Some(question) => lend(&node, question).await.encode(),
+                    None => Bytes::new(),
+                },
                 (Err(_), _) => Bytes::new(),
             }
         }
@@ -205,6 +210,12 @@ impl Inbound for Reception {
             None => futures_util::stream::empty().boxed(),
         }
     }
+}
+
+/// Answers a node that saves the cluster.
+async fn lend(node: &Arc<Inner>, question: archive::desk::Question) -> archive::desk::Answer {
+    let group = |shard| node.shards.get(usize::from(shard)).map(|shard| shard.group().clone());
+    node.lending.answer(group, question, &node.tasks, &node.stop).await
 }
 
 async fn reply(node: &Arc<Inner>, request: &[u8]) -> Reply {

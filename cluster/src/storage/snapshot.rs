@@ -194,6 +194,22 @@ pub(crate) fn parse(chunk: &[u8], group: GroupId, incarnation: Incarnation) -> O
     Some(Chunk { sequence, rows })
 }
 
+/// How many rows a chunk holds; none when it is damaged.
+pub(crate) fn count_rows(chunk: &[u8]) -> Option<u64> {
+    let (mut rest, mut rows) = (chunk.strip_prefix(&[VERSION])?, 0);
+    while let Some((name, behind)) = rest.split_first() {
+        let (key, behind) = split_part(behind)?;
+        let (value, behind) = split_part(behind)?;
+        match *name {
+            SEQUENCE if key.len() == 8 && value.len() == 8 => {}
+            name if SPACES.iter().any(|(_, known)| *known == name) => rows += 1,
+            _ => return None,
+        }
+        rest = behind;
+    }
+    Some(rows)
+}
+
 fn split_part(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
     let (length, rest) = bytes.split_first_chunk::<4>()?;
     rest.split_at_checked(u32::from_be_bytes(*length) as usize)
@@ -204,7 +220,7 @@ mod tests {
     use expect_test::expect;
     use proptest::prelude::*;
 
-    use super::{GroupId, SEQUENCE, VERSION, parse, push_row};
+    use super::{GroupId, SEQUENCE, VERSION, count_rows, parse, push_row};
 
     #[test]
     fn chunks_are_frozen() {
@@ -216,6 +232,7 @@ mod tests {
         expect!["01 02 00 00 00 08 00 00 00 00 00 00 00 03 00 00 00 08 00 00 00 00 00 00 00 04 00 00 00 00 01 6b 00 00 00 02 76 77 01 00 00 00 00 00 00 00 00"].assert_eq(&hex.join(" "));
         let parsed = parse(&chunk, GroupId(1), 2).expect("it is whole");
         assert_eq!((parsed.sequence, parsed.rows.len()), (Some((3, 4)), 2));
+        assert_eq!(count_rows(&chunk), Some(2));
     }
 
     proptest! {
@@ -224,7 +241,8 @@ mod tests {
             if let Some(first) = bytes.first_mut() {
                 *first = VERSION;
             }
-            let _ = parse(&bytes, GroupId(1), 1);
+            let parsed = parse(&bytes, GroupId(1), 1);
+            prop_assert_eq!(parsed.map(|chunk| chunk.rows.len() as u64), count_rows(&bytes));
         }
     }
 }

@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test that can not go on has failed")]
 
+mod archive;
 mod disk;
 mod harness;
 mod proposing;

@@ -10,9 +10,9 @@ use tempfile::TempDir;
 
 use crate::harness::{DEADLINE, NoTime, Notebook, directory, propose};
 
-struct Member {
-    cluster: Cluster,
-    directory: TempDir,
+pub(crate) struct Member {
+    pub(crate) cluster: Cluster,
+    pub(crate) directory: TempDir,
 }
 
 fn secret(text: &str) -> JoinSecret {
@@ -42,24 +42,29 @@ async fn open_with(
 }
 
 impl Member {
-    async fn found() -> Self {
+    pub(crate) async fn found() -> Self {
         Self::start(directory(), None).await
     }
 
-    async fn start(directory: TempDir, join: Option<&str>) -> Self {
+    pub(crate) async fn start(directory: TempDir, join: Option<&str>) -> Self {
         let network = network(secret("a secret of this test")).await;
         let cluster = open_with(&directory, join, network).await.unwrap();
         Self { cluster, directory }
     }
 
-    fn peer_address(&self) -> String {
+    /// What opening a directory says.
+    pub(crate) async fn try_start(directory: &TempDir) -> Result<Cluster, OpenError> {
+        open_with(directory, None, network(secret("a secret of this test")).await).await
+    }
+
+    pub(crate) fn peer_address(&self) -> String {
         let status = self.cluster.status();
         let own = status.nodes.iter().find(|node| node.id == self.cluster.node_id()).unwrap();
         own.peer_address.clone()
     }
 
     /// Writes through whoever leads, as often as it takes.
-    async fn put(members: &[&Self], shard: u16, key: &str, value: &str) {
+    pub(crate) async fn put(members: &[&Self], shard: u16, key: &str, value: &str) {
         let until = std::time::Instant::now() + DEADLINE;
         loop {
             assert!(std::time::Instant::now() < until, "nobody took {key}={value} in time");
@@ -75,13 +80,13 @@ impl Member {
         }
     }
 
-    fn get(&self, shard: u16, key: &str) -> Option<String> {
+    pub(crate) fn get(&self, shard: u16, key: &str) -> Option<String> {
         let value = self.cluster.shard(ShardId(shard)).reader().get(Space::State, key.as_bytes()).unwrap();
         value.map(|value| String::from_utf8(value).unwrap())
     }
 }
 
-async fn until(what: &str, holds: impl Fn() -> bool) {
+pub(crate) async fn until(what: &str, holds: impl Fn() -> bool) {
     let waited = tokio::time::timeout(DEADLINE, async {
         while !holds() {
             tokio::time::sleep(Duration::from_millis(5)).await;
@@ -91,7 +96,7 @@ async fn until(what: &str, holds: impl Fn() -> bool) {
 }
 
 /// Every shard has so many voters, as each of its leaders sees it, and somebody leads each.
-fn is_spread(members: &[&Member], voters: usize) -> bool {
+pub(crate) fn is_spread(members: &[&Member], voters: usize) -> bool {
     (0..3).all(|shard| {
         members.iter().any(|member| {
             let shard = member.cluster.shard(ShardId(shard));
@@ -101,14 +106,14 @@ fn is_spread(members: &[&Member], voters: usize) -> bool {
     })
 }
 
-fn leaders(members: &[&Member]) -> Vec<usize> {
+pub(crate) fn leaders(members: &[&Member]) -> Vec<usize> {
     members
         .iter()
         .map(|member| member.cluster.shards().iter().filter(|shard| shard.lead().is_ok()).count())
         .collect()
 }
 
-async fn three() -> [Member; 3] {
+pub(crate) async fn three() -> [Member; 3] {
     let one = Member::found().await;
     let at = one.peer_address();
     let two = Member::start(directory(), Some(&at)).await;

@@ -128,7 +128,7 @@ pub(super) async fn operation(
     Ok(Json(api.operate().operation(number(&id, "operation")?)?).into_response())
 }
 
-fn begun(operation: u64) -> Response {
+pub(super) fn begun(operation: u64) -> Response {
     let text = reply::Object::new().number("operation", operation).end();
     reply::json(StatusCode::ACCEPTED, text)
 }
@@ -149,6 +149,6 @@ fn node(fields: &Fields, name: &str) -> Result<u64, Error> {
     node.ok_or_else(|| invalid(&format!("{name} is the number of a node")))
 }
 
-fn invalid(detail: &str) -> Error {
+pub(super) fn invalid(detail: &str) -> Error {
     Error::new(Code::InvalidRequest, detail.to_owned())
 }

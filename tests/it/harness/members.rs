@@ -1,6 +1,7 @@
 //! A cluster of several nodes, each a process of its own.
 
 use std::net::{SocketAddr, TcpListener};
+use std::path::Path;
 
 use serde_json::Value;
 
@@ -53,9 +54,14 @@ impl Members {
 
     /// One node that others may join, with more in its environment.
     pub(crate) fn found_with(more: Vec<(String, String)>) -> Self {
+        Self::found_on(more, |_| {})
+    }
+
+    /// One node that others may join, whose data directory was made by somebody else before it starts.
+    pub(crate) fn found_on(more: Vec<(String, String)>, make: impl FnOnce(&Path)) -> Self {
         let own = [peer_listen(free_port()), ("STEAD_JOIN_SECRET".to_owned(), SECRET.to_owned())];
         let environment = own.into_iter().chain(more).collect();
-        Self { nodes: vec![Node::start_with(Settings { environment, ..Settings::default() })] }
+        Self { nodes: vec![Node::start_on(Settings { environment, ..Settings::default() }, make)] }
     }
 
     /// Starts another node, which joins the first.

@@ -69,9 +69,15 @@ impl Node {
     }
 
     pub(crate) fn start_with(settings: Settings) -> Self {
+        Self::start_on(settings, |_| {})
+    }
+
+    /// A node whose data directory was made by somebody else before it starts.
+    pub(crate) fn start_on(settings: Settings, make: impl FnOnce(&Path)) -> Self {
         raise_descriptor_limit();
         let home = tempfile::tempdir().expect("a directory for the node's data");
         let mut node = Self { home, settings, running: None };
+        make(&node.data());
         node.start_again();
         node
     }

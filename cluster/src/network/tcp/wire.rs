@@ -53,6 +53,7 @@ impl Ask {
             Self::Answer(Desk::Cluster) => (6, None),
             Self::Answer(Desk::Application) => (7, None),
             Self::Stream => (8, None),
+            Self::Answer(Desk::Archive) => (9, None),
         };
         let mut out = Vec::with_capacity(3 + body_bytes);
         out.put_u8(byte);
@@ -68,6 +69,7 @@ impl Ask {
             6 => Self::Answer(Desk::Cluster),
             7 => Self::Answer(Desk::Application),
             8 => Self::Stream,
+            9 => Self::Answer(Desk::Archive),
             _ => {
                 let group = GroupId(bytes.try_get_u16().map_err(|_| NotReadable)?);
                 match byte {
@@ -237,6 +239,7 @@ mod tests {
         }
         check(&Ask::Vote(GroupId(3)).encode(b"x"), &expect!["02 00 03 78"]);
         check(&Ask::Answer(Desk::Application).encode(b"x"), &expect!["07 78"]);
+        check(&Ask::Answer(Desk::Archive).encode(b"x"), &expect!["09 78"]);
     }
 
     proptest! {
