@@ -363,7 +363,7 @@ defmodule Stead.Socket.Process do
   end
 
   defp happened(state, event, replica) do
-    tell(state, event, replica)
+    tell(state, event)
     state = %{state | replica: replica}
     if elem(event, 0) in [:init, :resumed], do: ready(state), else: state
   end
@@ -409,11 +409,11 @@ defmodule Stead.Socket.Process do
 
   # Who is told.
 
-  defp tell(state, event, replica \\ nil) do
+  defp tell(state, event) do
     message = {:stead, state.label, event}
     for {pid, _monitor} <- state.subscribers, do: send(pid, message)
     Events.send_all("object:" <> state.label, message)
-    changes = state.class == "object" && changes(event, replica)
+    changes = state.class == "object" && changes(event)
 
     if changes,
       do: Events.send_all("durable_object:" <> state.name, {:durable_object_update, state.name, changes})
@@ -421,13 +421,13 @@ defmodule Stead.Socket.Process do
     :ok
   end
 
-  defp changes({:init, %{state: %{} = all, gone: gone}}, _replica), do: Map.merge(nils(gone), all)
+  defp changes({:init, %{state: %{} = all, gone: gone}}), do: Map.merge(nils(gone), all)
 
-  defp changes({:update, %{changes: changes, deleted: deleted}}, _replica),
+  defp changes({:update, %{changes: changes, deleted: deleted}}),
     do: Map.merge(nils(deleted), changes)
 
-  defp changes({:deleted, %{gone: gone}}, _replica), do: nils(gone)
-  defp changes(_other, _replica), do: nil
+  defp changes({:deleted, %{gone: gone}}), do: nils(gone)
+  defp changes(_other), do: nil
 
   defp nils(keys), do: Map.new(keys, &{&1, nil})
 
