@@ -28,6 +28,18 @@ defmodule Stead.IdleTest do
     for _ <- 1..4, do: assert({:ok, _} = ask(url))
   end
 
+  test "answers in pieces of one byte, and one that says more than it announced" do
+    pieces = fn connection, _asked ->
+      for answer <- [@chunked, @kept], <<byte <- answer>>, reduce: nil do
+        _ -> :ok = :gen_tcp.send(connection, <<byte>>)
+      end
+    end
+
+    # The second answer was not asked for: the connection is not used again.
+    url = Script.start([pieces, serves([@kept <> "x"], &Script.hold/1), serves([@kept], &Script.hold/1)])
+    for _ <- 1..3, do: assert({:ok, _} = ask(url))
+  end
+
   test "not one that the server closes, says it closes, or has closed" do
     for answer <- ["HTTP/1.1 200 OK\r\n\r\n{}", String.replace(@kept, "1.1", "1.0"), Script.answer(200, "{}")] do
       url = Script.start([serves([answer], fn _ -> :ok end), serves([@kept], &Script.hold/1)])

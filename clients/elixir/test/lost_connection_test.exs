@@ -10,8 +10,9 @@ defmodule Stead.LostConnectionTest do
   @pauses [backoff_initial: 20, backoff_max: 40]
 
   defp open(servers, options \\ []) do
-    # Not shared: scripts have addresses of their own.
+    # Not shared: scripts have addresses of their own. Closed at the end, for another test's script may get the port.
     {:ok, socket} = Socket.open(@counter, [servers: servers] ++ options ++ @pauses)
+    on_exit(fn -> if Process.alive?(socket), do: Socket.close(socket) end)
     socket
   end
 
@@ -175,7 +176,7 @@ defmodule Stead.LostConnectionTest do
   end
 
   test "calls wait for a connection, within their time" do
-    gone = Script.start([])
+    gone = Script.gone()
     socket = open(gone)
 
     assert {:error, %Error{code: "timeout", retry: :safe}} =
@@ -210,5 +211,26 @@ defmodule Stead.LostConnectionTest do
     assert_event(@counter, {:init, _})
     assert_event(@counter, {:down, %Error{detail: "a server's frame is masked"}})
     assert_event(@counter, {:update, %{version: 1}})
+  end
+
+  test "frames that come in one piece with the handshake's answer, or byte by byte" do
+    {:ok, text} = Stead.JSON.encode(%{type: "init", version: 4, state: %{}})
+    frames = frame(0x81, IO.iodata_to_binary(text)) <> frame(0x88, <<1001::16>>)
+
+    at_once = fn connection, asked ->
+      :gen_tcp.send(connection, Script.accept(asked) <> frames) && hear(connection)
+    end
+
+    by_byte = fn connection, asked ->
+      for <<byte <- Script.accept(asked) <> frames>>, do: :ok = :gen_tcp.send(connection, <<byte>>)
+      hear(connection)
+    end
+
+    open(Script.start([at_once, by_byte, opens(&hold/1)]))
+
+    for _ <- 1..2 do
+      assert_event(@counter, {:init, %{version: 4}})
+      assert_event(@counter, {:down, %Error{code: "closed"}})
+    end
   end
 end

@@ -94,7 +94,7 @@ defmodule Stead.RequestTest do
   end
 
   test "a server that is not there, and another that is", %{url: url} do
-    gone = Script.start([])
+    gone = Script.gone()
 
     assert {:error, %Error{status: nil, code: "connection_failed", retry: :safe} = error} =
              call(gone, retries: 1)

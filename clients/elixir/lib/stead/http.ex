@@ -10,6 +10,8 @@ defmodule Stead.HTTP do
 
   # Largest body of an answer, in bytes: twice the largest state that the server answers with.
   @body_max_bytes 32 * 1024 * 1024
+  # Longest line of a head, in bytes.
+  @line_max_bytes 64 * 1024
   # Most header lines of an answer.
   @headers_max 100
   # How long a connection may take to stand: a host that is down must leave time for the next, in milliseconds.
@@ -60,9 +62,10 @@ defmodule Stead.HTTP do
     head = head(server, request.verb, request.path, request.headers ++ length)
 
     with :ok <- Transport.send(connection, [head, request.body || ""]),
-         {:ok, head} <- read_head(connection, deadline),
-         {:ok, body} <- read_body(connection, head, deadline) do
-      {:ok, %{status: head.status, headers: head.headers, body: body}, head.keep?}
+         {:ok, head, read} <- read_head(connection, deadline),
+         {:ok, body, rest} <- read_body(connection, head, read, deadline) do
+      # What comes unasked would be taken for the next answer.
+      {:ok, %{status: head.status, headers: head.headers, body: body}, head.keep? and rest == ""}
     end
   end
 
@@ -75,39 +78,63 @@ defmodule Stead.HTTP do
     [verb, " ", server.path, path, " HTTP/1.1\r\n", lines, "\r\n"]
   end
 
-  @doc "Reads the head of an answer; the connection then gives bytes."
-  @spec read_head(Transport.t(), integer()) :: {:ok, head()} | {:error, term()}
-  def read_head(connection, deadline) do
-    with :ok <- Transport.read_as(connection, :http_bin),
-         {:ok, {:http_response, version, status, _phrase}} <- Transport.recv(connection, 0, left(deadline)),
-         {:ok, headers} <- read_headers(connection, deadline, %{}, 0),
-         :ok <- Transport.read_as(connection, :raw) do
+  @doc """
+  Reads the head of an answer; what was read beyond it comes with it.
+
+  The head is parsed here: a driver that parses it may forget to tell of what is behind it.
+  """
+  @spec read_head(Transport.t(), integer()) :: {:ok, head(), binary()} | {:error, term()}
+  def read_head(connection, deadline), do: read_head(connection, deadline, "")
+
+  defp read_head(connection, deadline, read) do
+    with {:ok, {:http_response, version, status, _phrase}, read} <-
+           line(:http_bin, connection, deadline, read),
+         {:ok, headers, read} <- read_headers(connection, deadline, read, %{}, 0) do
       # 100 Continue and its like go before the answer; 101 is one.
       if status in 102..199 or status == 100,
-        do: read_head(connection, deadline),
-        else: {:ok, %{status: status, headers: headers, keep?: keep?(version, status, headers)}}
+        do: read_head(connection, deadline, read),
+        else: {:ok, %{status: status, headers: headers, keep?: keep?(version, status, headers)}, read}
     else
-      {:ok, _other} -> {:error, :not_http}
+      {:ok, _other, _read} -> {:error, :not_http}
       {:error, reason} -> {:error, reason}
     end
   end
 
-  defp read_headers(_connection, _deadline, _headers, @headers_max), do: {:error, :too_many_headers}
+  defp read_headers(_connection, _deadline, _read, _headers, @headers_max), do: {:error, :too_many_headers}
 
-  defp read_headers(connection, deadline, headers, count) do
-    case Transport.recv(connection, 0, left(deadline)) do
-      {:ok, :http_eoh} ->
-        {:ok, headers}
+  defp read_headers(connection, deadline, read, headers, count) do
+    case line(:httph_bin, connection, deadline, read) do
+      {:ok, :http_eoh, read} ->
+        {:ok, headers, read}
 
-      {:ok, {:http_header, _, name, _, value}} ->
+      {:ok, {:http_header, _, name, _, value}, read} ->
         headers = Map.put(headers, name |> to_string() |> String.downcase(), value)
-        read_headers(connection, deadline, headers, count + 1)
+        read_headers(connection, deadline, read, headers, count + 1)
 
-      {:ok, _other} ->
+      {:ok, _other, _read} ->
         {:error, :not_http}
 
       {:error, reason} ->
         {:error, reason}
+    end
+  end
+
+  # A line, parsed as what it is.
+  defp line(kind, connection, deadline, read) do
+    case :erlang.decode_packet(kind, read, []) do
+      {:ok, line, read} ->
+        {:ok, line, read}
+
+      {:more, _} when byte_size(read) > @line_max_bytes ->
+        {:error, :not_http}
+
+      {:more, _} ->
+        with {:ok, more} <- Transport.recv(connection, 0, left(deadline)) do
+          line(kind, connection, deadline, read <> more)
+        end
+
+      {:error, _} ->
+        {:error, :not_http}
     end
   end
 
@@ -121,31 +148,45 @@ defmodule Stead.HTTP do
 
   defp keep?(_version, _status, _headers), do: false
 
-  @doc "Reads the body that a head announces."
-  @spec read_body(Transport.t(), head(), integer()) :: {:ok, binary()} | {:error, term()}
-  def read_body(_connection, %{status: status}, _deadline) when status in [204, 304], do: {:ok, ""}
+  @doc "Reads the body that a head announces, of which some was read already."
+  @spec read_body(Transport.t(), head(), binary(), integer()) :: {:ok, binary(), binary()} | {:error, term()}
+  def read_body(_connection, %{status: status}, read, _deadline) when status in [204, 304],
+    do: {:ok, "", read}
 
-  def read_body(connection, %{headers: headers}, deadline) do
+  def read_body(connection, %{headers: headers}, read, deadline) do
     case headers do
-      %{"transfer-encoding" => _} -> read_chunks(connection, deadline, [], 0)
-      %{"content-length" => length} -> read_length(connection, Integer.parse(length), deadline)
-      _ -> read_to_end(connection, deadline, [], 0)
+      %{"transfer-encoding" => _} -> read_chunks(connection, deadline, read, [], 0)
+      %{"content-length" => length} -> read_length(connection, Integer.parse(length), read, deadline)
+      _ -> read_to_end(connection, deadline, [read], byte_size(read))
     end
   end
 
-  defp read_length(_connection, {0, ""}, _deadline), do: {:ok, ""}
-
-  defp read_length(connection, {length, ""}, deadline) when length in 1..@body_max_bytes do
-    Transport.recv(connection, length, left(deadline))
+  defp read_length(connection, {length, ""}, read, deadline) when length in 0..@body_max_bytes do
+    exactly(connection, length, read, deadline)
   end
 
-  defp read_length(_connection, {length, ""}, _deadline) when length > 0, do: {:error, :answer_too_large}
-  defp read_length(_connection, _other, _deadline), do: {:error, :not_http}
+  defp read_length(_connection, {length, ""}, _read, _deadline) when length > 0,
+    do: {:error, :answer_too_large}
 
-  defp read_chunks(connection, deadline, read, read_bytes) do
-    with {:ok, line} <- read_line(connection, deadline),
-         {size, _extensions} when size in 0..(@body_max_bytes - read_bytes)//1 <- Integer.parse(line, 16) do
-      read_chunk(connection, deadline, read, read_bytes, size)
+  defp read_length(_connection, _other, _read, _deadline), do: {:error, :not_http}
+
+  # So many bytes, and what was read beyond them.
+  defp exactly(connection, length, read, deadline) do
+    case read do
+      <<bytes::binary-size(length), rest::binary>> ->
+        {:ok, bytes, rest}
+
+      _ ->
+        with {:ok, more} <- Transport.recv(connection, length - byte_size(read), left(deadline)) do
+          {:ok, read <> more, ""}
+        end
+    end
+  end
+
+  defp read_chunks(connection, deadline, read, chunks, bytes) do
+    with {:ok, line, read} <- line(:line, connection, deadline, read),
+         {size, _extensions} when size in 0..(@body_max_bytes - bytes)//1 <- Integer.parse(line, 16) do
+      read_chunk(connection, deadline, read, chunks, bytes, size)
     else
       {:error, reason} -> {:error, reason}
       {_size, _extensions} -> {:error, :answer_too_large}
@@ -153,34 +194,32 @@ defmodule Stead.HTTP do
     end
   end
 
-  defp read_chunk(connection, deadline, read, _read_bytes, 0) do
-    with :ok <- read_trailers(connection, deadline, @headers_max), do: {:ok, IO.iodata_to_binary(read)}
-  end
-
-  defp read_chunk(connection, deadline, read, read_bytes, size) do
-    with {:ok, <<chunk::binary-size(size), "\r\n">>} <- Transport.recv(connection, size + 2, left(deadline)) do
-      read_chunks(connection, deadline, [read, chunk], read_bytes + size)
-    else
-      {:ok, _other} -> {:error, :not_http}
-      {:error, reason} -> {:error, reason}
+  defp read_chunk(connection, deadline, read, chunks, _bytes, 0) do
+    with {:ok, rest} <- read_trailers(connection, deadline, read, @headers_max) do
+      {:ok, IO.iodata_to_binary(chunks), rest}
     end
   end
 
-  defp read_trailers(_connection, _deadline, 0), do: {:error, :too_many_headers}
+  defp read_chunk(connection, deadline, read, chunks, bytes, size) do
+    case exactly(connection, size + 2, read, deadline) do
+      {:ok, <<chunk::binary-size(size), "\r\n">>, rest} ->
+        read_chunks(connection, deadline, rest, [chunks, chunk], bytes + size)
 
-  defp read_trailers(connection, deadline, left) do
-    case read_line(connection, deadline) do
-      {:ok, "\r\n"} -> :ok
-      {:ok, _trailer} -> read_trailers(connection, deadline, left - 1)
-      {:error, reason} -> {:error, reason}
+      {:ok, _other, _rest} ->
+        {:error, :not_http}
+
+      {:error, reason} ->
+        {:error, reason}
     end
   end
 
-  defp read_line(connection, deadline) do
-    with :ok <- Transport.read_as(connection, :line),
-         {:ok, line} <- Transport.recv(connection, 0, left(deadline)),
-         :ok <- Transport.read_as(connection, :raw) do
-      {:ok, line}
+  defp read_trailers(_connection, _deadline, _read, 0), do: {:error, :too_many_headers}
+
+  defp read_trailers(connection, deadline, read, left) do
+    case line(:line, connection, deadline, read) do
+      {:ok, "\r\n", rest} -> {:ok, rest}
+      {:ok, _trailer, rest} -> read_trailers(connection, deadline, rest, left - 1)
+      {:error, reason} -> {:error, reason}
     end
   end
 
@@ -191,7 +230,7 @@ defmodule Stead.HTTP do
   defp read_to_end(connection, deadline, read, bytes) do
     case Transport.recv(connection, 0, left(deadline)) do
       {:ok, more} -> read_to_end(connection, deadline, [read, more], bytes + byte_size(more))
-      {:error, :closed} -> {:ok, IO.iodata_to_binary(read)}
+      {:error, :closed} -> {:ok, IO.iodata_to_binary(read), ""}
       {:error, reason} -> {:error, reason}
     end
   end

@@ -40,10 +40,6 @@ defmodule Stead.Transport do
     module.recv(socket, length, timeout_ms)
   end
 
-  @doc "Reads lines of an HTTP head (`:http_bin`), lines (`:line`) or bytes (`:raw`), from now on."
-  @spec read_as(t(), :http_bin | :line | :raw) :: :ok | {:error, term()}
-  def read_as(connection, packet), do: setopts(connection, packet: packet)
-
   @doc "Asks for one message with what has come; see `message/2`."
   @spec next(t()) :: :ok | {:error, term()}
   def next(connection), do: setopts(connection, active: :once)

@@ -19,6 +19,14 @@ defmodule Stead.Test.Script do
     "http://127.0.0.1:#{port}"
   end
 
+  @doc "An address at which nobody listens, nor will as long as the test runs: its port is taken."
+  def gone do
+    {:ok, socket} = :socket.open(:inet, :stream)
+    :ok = :socket.bind(socket, %{family: :inet, addr: {127, 0, 0, 1}, port: 0})
+    {:ok, %{port: port}} = :socket.sockname(socket)
+    "http://127.0.0.1:#{port}"
+  end
+
   @doc "An answer with a status, more headers and a body."
   def answer(status, body, headers \\ []) do
     lines = for {name, value} <- headers, do: "#{name}: #{value}\r\n"
@@ -34,19 +42,17 @@ defmodule Stead.Test.Script do
   @doc "A part that opens a WebSocket and goes on with it."
   def opens(go_on) do
     fn connection, asked ->
-      [_, key] = Regex.run(~r/sec-websocket-key: (\S+)/, asked)
-      accept = Base.encode64(:crypto.hash(:sha, key <> @guid))
-
-      head = [
-        "HTTP/1.1 101 Go on",
-        "upgrade: websocket",
-        "connection: upgrade",
-        "sec-websocket-accept: #{accept}"
-      ]
-
-      :ok = :gen_tcp.send(connection, Enum.join(head, "\r\n") <> "\r\n\r\n")
+      :ok = :gen_tcp.send(connection, accept(asked))
       go_on.(connection)
     end
+  end
+
+  @doc "The answer that accepts a handshake."
+  def accept(asked) do
+    [_, key] = Regex.run(~r/sec-websocket-key: (\S+)/, asked)
+    accept = Base.encode64(:crypto.hash(:sha, key <> @guid))
+
+    "HTTP/1.1 101 Go on\r\nupgrade: websocket\r\nconnection: upgrade\r\nsec-websocket-accept: #{accept}\r\n\r\n"
   end
 
   @doc "A frame as a server writes it: not masked. The bits are those that begin it."

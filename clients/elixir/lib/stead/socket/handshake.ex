@@ -9,16 +9,16 @@ defmodule Stead.Socket.Handshake do
   # What the server's answer to the key is made with (section 1.3).
   @guid "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 
-  @doc "Connects and upgrades. What the server says after its head is still to be read."
+  @doc "Connects and upgrades. What came right behind the server's head is returned with the connection."
   @spec open(Server.t(), path :: String.t(), headers :: [{String.t(), String.t()}], tls :: keyword()) ::
-          {:ok, Transport.t()} | {:error, Error.t()}
+          {:ok, Transport.t(), binary()} | {:error, Error.t()}
   def open(server, path, headers, tls) do
     deadline = HTTP.now() + @timeout_ms
 
     with {:ok, connection} <- Transport.connect(server, @timeout_ms, tls) do
       case upgrade(connection, server, path, headers, deadline) do
-        :ok ->
-          {:ok, connection}
+        {:ok, read} ->
+          {:ok, connection, read}
 
         {:error, reason} ->
           Transport.close(connection)
@@ -41,16 +41,16 @@ defmodule Stead.Socket.Handshake do
       ] ++ headers
 
     with :ok <- Transport.send(connection, HTTP.head(server, "GET", path, asked)),
-         {:ok, %{status: status, headers: answered} = head} <- HTTP.read_head(connection, deadline) do
+         {:ok, %{status: status, headers: answered} = head, read} <- HTTP.read_head(connection, deadline) do
       cond do
         status == 101 and answered["sec-websocket-accept"] == accept(key) ->
-          :ok
+          {:ok, read}
 
         status == 101 ->
           {:error, :not_a_websocket}
 
         true ->
-          with {:ok, body} <- HTTP.read_body(connection, head, deadline) do
+          with {:ok, body, _rest} <- HTTP.read_body(connection, head, read, deadline) do
             {:error, Answer.error(%{status: status, headers: answered, body: body})}
           end
       end

@@ -188,9 +188,9 @@ defmodule Stead.Socket.Process do
     opener =
       :erlang.spawn_opt(
         fn ->
-          with {:ok, connection} <- Handshake.open(server, path, headers, tls),
+          with {:ok, connection, read} <- Handshake.open(server, path, headers, tls),
                :ok <- Transport.hand_over(connection, owner) do
-            exit({:shutdown, {:opened, connection}})
+            exit({:shutdown, {:opened, connection, read}})
           else
             {:error, error} -> exit({:shutdown, {:failed, error}})
           end
@@ -203,18 +203,14 @@ defmodule Stead.Socket.Process do
 
   defp connect(state), do: state
 
-  defp opened(state, {:shutdown, {:opened, connection}}) do
-    case Transport.next(connection) do
-      :ok ->
-        now = HTTP.now()
-        Process.send_after(self(), {:ping, now}, state.ping_interval)
+  defp opened(state, {:shutdown, {:opened, connection, read}}) do
+    now = HTTP.now()
+    Process.send_after(self(), {:ping, now}, state.ping_interval)
 
-        {:noreply,
-         %{state | connection: connection, reader: Frame.reader(), connected_at: now, heard_at: now}}
-
-      {:error, reason} ->
-        {:noreply, refused(state, broken(inspect(reason)))}
-    end
+    heard(
+      %{state | connection: connection, reader: Frame.reader(), connected_at: now, heard_at: now},
+      read
+    )
   end
 
   defp opened(state, {:shutdown, {:failed, %Error{code: code} = error}}) do
