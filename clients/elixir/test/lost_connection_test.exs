@@ -124,7 +124,7 @@ defmodule Stead.LostConnectionTest do
       hold(connection)
     end
 
-    open(Script.start([opens(talks), opens(&hold/1)]), ping_interval: 100)
+    open(Script.start([opens(talks), opens(&hold/1)]), ping_interval: 300)
     assert_receive :answered, 5_000
     assert_event(@counter, {:down, %Error{detail: "nothing was heard for two ping intervals"}})
     asked()
@@ -135,7 +135,7 @@ defmodule Stead.LostConnectionTest do
     alive = fn connection ->
       init(connection)
 
-      for _ <- 1..8 do
+      for _ <- 1..4 do
         {9, ""} = hear(connection)
         :gen_tcp.send(connection, frame(0x8A, ""))
       end
@@ -144,7 +144,7 @@ defmodule Stead.LostConnectionTest do
       hold(connection)
     end
 
-    open(Script.start([opens(alive)]), ping_interval: 50)
+    open(Script.start([opens(alive)]), ping_interval: 300)
     assert_event(@counter, {:init, _})
     assert_event(@counter, {:update, %{version: 1}})
     refute_received {:stead, @counter, {:down, _}}

@@ -78,11 +78,7 @@ defmodule Stead.HTTP do
     [verb, " ", server.path, path, " HTTP/1.1\r\n", lines, "\r\n"]
   end
 
-  @doc """
-  Reads the head of an answer; what was read beyond it comes with it.
-
-  The head is parsed here: a driver that parses it may forget to tell of what is behind it.
-  """
+  @doc "Reads the head of an answer; what was read beyond it comes with it."
   @spec read_head(Transport.t(), integer()) :: {:ok, head(), binary()} | {:error, term()}
   def read_head(connection, deadline), do: read_head(connection, deadline, "")
 

@@ -157,7 +157,8 @@ defmodule Stead.Socket do
 
   defp open_shared(options, attempts) do
     case DynamicSupervisor.start_child(Stead.Socket.Supervisor, {__MODULE__, options}) do
-      {:ok, socket} -> subscribe_shared(socket, options, attempts)
+      # It subscribed the caller before it did anything else.
+      {:ok, socket} -> {:ok, socket}
       {:error, {:already_started, socket}} -> subscribe_shared(socket, options, attempts)
       {:error, reason} -> {:error, closed("no socket: #{inspect(reason)}")}
     end

@@ -75,7 +75,8 @@ defmodule Stead.Socket.Process do
         ping_interval: Keyword.get(options, :ping_interval, 30_000),
         backoff_initial: Keyword.get(options, :backoff_initial, 500),
         backoff_max: Keyword.get(options, :backoff_max, 30_000),
-        replica: %Replica{version: options[:since]}
+        replica: %Replica{version: options[:since]},
+        subscribers: Map.new(List.wrap(options[:subscriber]), &{&1, Process.monitor(&1)})
       }
 
       # Who opened it may be gone already.
