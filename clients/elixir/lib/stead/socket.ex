@@ -87,7 +87,8 @@ defmodule Stead.Socket do
       shared = [
         name: {:via, Registry, {Stead.Socket.Registry, key}},
         object: {class, name},
-        linger: @linger_ms
+        linger: @linger_ms,
+        subscriber: self()
       ]
 
       open_shared(Keyword.merge(options, shared), @open_attempts)
