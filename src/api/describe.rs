@@ -34,11 +34,12 @@ use crate::limits::KEY_MAX_BYTES;
 )]
 pub(super) struct Frame;
 
-/// Makes the bodies of calls optional: an absent one is `{}`.
+/// Makes the bodies optional of calls, and of what needs no more than to be asked: an absent one is `{}`.
 pub(super) fn with_optional_bodies(mut description: Description) -> Description {
     for (path, item) in &mut description.paths.paths {
-        let call = path.ends_with("{method}").then_some(item.post.as_mut()).flatten();
-        if let Some(RefOr::T(body)) = call.and_then(|call| call.request_body.as_mut()) {
+        let is_optional = path.ends_with("{method}") || path == "/v1/snapshots";
+        let post = is_optional.then_some(item.post.as_mut()).flatten();
+        if let Some(RefOr::T(body)) = post.and_then(|post| post.request_body.as_mut()) {
             body.required = Some(Required::False);
         }
     }

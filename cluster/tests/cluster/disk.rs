@@ -9,11 +9,18 @@ use stead_cluster::{Verdict, Why};
 use tokio::sync::mpsc;
 
 use crate::harness::{DEADLINE, Node, directory, options};
+use crate::several::until;
+
+/// Entries of the map's log once a node alone has come to rest: a blank one and its own membership, its
+/// registration, and where the shards are placed.
+const MAP_ENTRIES: u64 = 4;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_flush_comes_before_each_answer_and_is_shared() {
     let directory = directory();
     let node = Node::start(directory.path()).await;
+    let at_rest = || node.cluster.meta().status().applied.is_some_and(|applied| applied >= MAP_ENTRIES);
+    until("the shards are placed", at_rest).await;
     let before = node.disk.synced.load(Ordering::SeqCst);
     let verdict = node.put(0, "k", "v").await;
     assert!(matches!(verdict, Verdict::Applied { .. }));

@@ -24,6 +24,7 @@ pub(super) fn of(path: &str) -> &'static str {
         ["v1", "shards", _, "move"] => "/v1/shards/{id}/move",
         ["v1", "shards", _, "transfer"] => "/v1/shards/{id}/transfer",
         ["v1", "operations", _] => "/v1/operations/{id}",
+        ["v1", "snapshots"] => "/v1/snapshots",
         ["mcp", ..] => "/mcp",
         [""] => "/",
         ["health"] => "/health",

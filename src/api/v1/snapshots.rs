@@ -21,7 +21,7 @@ pub(super) async fn list(State(api): State<ApiState>) -> Result<Response, Error>
 
 /// Saves the whole cluster into a file of this node.
 #[utoipa::path(post, path = "/v1/snapshots", tag = "cluster", operation_id = "save_snapshot",
-    request_body = Option<SnapshotBody>, responses((status = 202, body = Begun), SnapshotErrors))]
+    request_body = SnapshotBody, responses((status = 202, body = Begun), SnapshotErrors))]
 pub(super) async fn save(State(api): State<ApiState>, request: Request) -> Result<Response, Error> {
     let (head, body) = request.into_parts();
     let bytes = body::read(&head.headers, body, api.settings().body_timeout).await?;
