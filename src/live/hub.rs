@@ -5,6 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use futures_util::FutureExt as _;
+use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -14,7 +16,7 @@ use super::queue::{Item, Queue, Taken};
 use crate::caller::Caller;
 use crate::error::{Code, Error, Retry};
 use crate::object::{Key, ObjectAddress, Value, Version};
-use crate::runtime::{Action, Outcome, Runtime, Stream, StreamEvent};
+use crate::runtime::{Action, Answer, Outcome, Runtime, Stream, StreamEvent};
 use crate::telemetry::Metrics;
 
 /// Between two tries of a subscription to go on where it was, while its object cannot be reached.
@@ -88,6 +90,9 @@ pub struct Subscription {
     opening: Opening,
     missed: VecDeque<Arc<LiveUpdate>>,
     passed: Version,
+    /// What was lost on the way here is being read from the object's history. Kept here, for whoever waits for the
+    /// next event may turn to something else meanwhile.
+    reopening: Option<BoxFuture<'static, Result<Answer, Error>>>,
     over: Option<Event>,
 }
 
@@ -132,9 +137,11 @@ impl Hub {
             opening: Opening::Resumed { version: Version::ZERO },
             missed: VecDeque::new(),
             passed: Version::ZERO,
+            reopening: None,
             over: None,
         };
-        subscription.opening = subscription.open(since).await?;
+        let answer = self.0.runtime.call(caller, address, Action::Open { since }.into()).await?;
+        subscription.opening = subscription.begin(answer, since);
         Ok(subscription)
     }
 
@@ -232,6 +239,12 @@ impl Subscription {
                 self.passed = update.version;
                 return Event::Update(update);
             }
+            if self.reopening.is_some() {
+                if let Some(event) = self.reopen().await {
+                    return event;
+                }
+                continue;
+            }
             match self.queue.take().await {
                 Taken::Item(Item::Update(update)) if update.version <= self.passed => {}
                 Taken::Item(Item::Update(update)) if update.version == self.passed.next() => {
@@ -239,10 +252,8 @@ impl Subscription {
                     return Event::Update(update);
                 }
                 Taken::Item(Item::Update(_) | Item::Lost) => {
-                    // Rare and large: boxed, or every idle subscriber would have room for it.
-                    if let Some(event) = Box::pin(self.reopen()).await {
-                        return event;
-                    }
+                    let (hub, caller) = (self.seat.0.clone(), self.caller.clone());
+                    self.reopening = Some(ask_again(hub, caller, self.address.clone(), self.passed).boxed());
                 }
                 Taken::TooSlow => {
                     self.seat.0.0.metrics.slow_closes.inc();
@@ -253,20 +264,11 @@ impl Subscription {
         }
     }
 
-    /// Reads what was lost on the way from the object's history.
+    /// Waits for what is being read from the object's history, and goes on there.
     async fn reopen(&mut self) -> Option<Event> {
-        let hub = self.seat.0.clone();
-        let opened = loop {
-            self.caller.deadline = Instant::now() + hub.0.reopen_within;
-            match self.open(Some(self.passed)).await {
-                // No leader yet: the socket stays, and its client notices nothing but the silence.
-                Err(error) if error.retry == Retry::Safe && !hub.0.closing.is_cancelled() => {
-                    tokio::time::sleep(REOPEN_PAUSE).await;
-                }
-                opened => break opened,
-            }
-        };
-        match opened {
+        let answered = self.reopening.as_mut()?.await;
+        self.reopening = None;
+        match answered.map(|answer| self.begin(answer, Some(self.passed))) {
             Ok(Opening::Resumed { .. }) => None,
             Ok(opening @ Opening::Init { .. }) => Some(Event::Reset(opening)),
             Err(error) => {
@@ -277,22 +279,41 @@ impl Subscription {
         }
     }
 
-    async fn open(&mut self, since: Option<Version>) -> Result<Opening, Error> {
-        let action = Action::Open { since };
-        let answer = self.seat.0.0.runtime.call(&self.caller, &self.address, action.into()).await?;
+    /// Begins, or begins again, with what the object answered.
+    fn begin(&mut self, answer: Answer, since: Option<Version>) -> Opening {
         match answer.outcome {
             Outcome::Init { entries } => {
                 self.missed.clear();
                 self.passed = answer.version;
-                Ok(Opening::Init { version: answer.version, state: entries })
+                Opening::Init { version: answer.version, state: entries }
             }
             Outcome::Resumed { updates } => {
                 let updates = updates.into_iter().map(|update| LiveUpdate::new(self.address.clone(), update));
                 self.missed = updates.collect();
                 self.passed = since.expect("a subscription resumes from a version");
-                Ok(Opening::Resumed { version: answer.version })
+                Opening::Resumed { version: answer.version }
             }
             other => unreachable!("an open is answered by init or resumed, not {other:?}"),
+        }
+    }
+}
+
+/// Asks an object for what came after a version, until it is led again.
+async fn ask_again(
+    hub: Hub,
+    mut caller: Caller,
+    address: ObjectAddress,
+    since: Version,
+) -> Result<Answer, Error> {
+    loop {
+        caller.deadline = Instant::now() + hub.0.reopen_within;
+        let action = Action::Open { since: Some(since) };
+        match hub.0.runtime.call(&caller, &address, action.into()).await {
+            // No leader yet: the socket stays, and its client notices nothing but the silence.
+            Err(error) if error.retry == Retry::Safe && !hub.0.closing.is_cancelled() => {
+                tokio::time::sleep(REOPEN_PAUSE).await;
+            }
+            answered => return answered,
         }
     }
 }

@@ -155,6 +155,63 @@ async fn subscribers_see_each_version_once_while_leaders_are_killed_and_come_bac
     }
 }
 
+/// Answers and lost updates come at the same time: neither may keep the other from the client.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn calls_over_sockets_are_answered_across_kills() {
+    let mut members = Members::three().await;
+    let stop = Arc::new(AtomicBool::new(false));
+    let mut callers = tokio::task::JoinSet::new();
+    for number in 0..WATCHED * 2 {
+        let socket = members.get(1).socket(&format!("/v1/objects/counter/called-{number}/live")).await;
+        callers.spawn(call_over(socket, stop.clone()));
+    }
+    for victim in [2, 3, 2] {
+        members.get_mut(victim).kill9();
+        let path = "/v1/objects/counter/through/methods/increment";
+        let key = [("Idempotency-Key", "through")];
+        members.get(1).request("POST", path, &key, b"").await.expect(200);
+        members.get_mut(victim).start_again();
+        members.settled(3).await;
+    }
+    stop.store(true, Ordering::Relaxed);
+    while let Some(answered) = within("every call to be answered", callers.join_next()).await {
+        let answered = answered.expect("each answer came, behind its update");
+        assert!(answered > 20, "only {answered} calls were answered");
+    }
+}
+
+/// Calls over a socket, several at once, until told to stop; how many were answered, which all are.
+async fn call_over(mut socket: Socket, stop: Arc<AtomicBool>) -> u64 {
+    assert_eq!(frame(&mut socket).await["type"], "init");
+    let (mut sent, mut answered, mut seen) = (0_u64, 0_u64, 0_u64);
+    loop {
+        while sent < answered + 4 && !stop.load(Ordering::Relaxed) {
+            let call = json!({"type": "call", "id": sent, "method": "increment", "idempotency_key": format!("call-{sent}")});
+            socket.send(&call).await;
+            sent += 1;
+        }
+        if sent == answered {
+            return answered;
+        }
+        let frame = frame(&mut socket).await;
+        match frame["type"].as_str() {
+            Some("update") => {
+                seen += 1;
+                assert_eq!(frame["version"], seen, "{frame}");
+            }
+            Some("reply") => {
+                assert_eq!((&frame["id"], &frame["ok"]), (&json!(answered), &json!(true)), "{frame}");
+                answered += 1;
+                assert!(
+                    frame["version"].as_u64().is_some_and(|version| version <= seen),
+                    "{frame} at {seen}"
+                );
+            }
+            _ => panic!("{frame}"),
+        }
+    }
+}
+
 /// Increments with keys until told to stop, then says which version was the last.
 async fn write(
     address: SocketAddr,
