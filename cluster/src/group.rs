@@ -311,6 +311,7 @@ impl Group {
             status.term = metrics.current_term;
             status.leader = metrics.current_leader.filter(|_| status.stopped.is_none());
             status.replicas = replicas(&metrics);
+            status.is_changing = metrics.membership_config.membership().get_joint_config().len() > 1;
             status.commit = metrics.local_committed.map(|log_id| log_id.index);
             status.applied = metrics.last_applied.map(|log_id| log_id.index);
             status.last_log = metrics.last_log_index;

@@ -98,6 +98,9 @@ struct Inner {
     writer: Writer,
     writer_end: Mutex<Option<oneshot::Receiver<()>>>,
     tasks: TaskTracker,
+    /// Those of them that poll a message to Raft once and drop it: openraft does not survive that while it ends, so
+    /// they end first.
+    drivers: TaskTracker,
     stop: CancellationToken,
 }
 
@@ -315,6 +318,8 @@ impl Cluster {
     pub async fn shutdown(&self) {
         let inner = &self.0;
         inner.stop.cancel();
+        inner.drivers.close();
+        inner.drivers.wait().await;
         inner.tasks.close();
         for shard in inner.shards.iter().chain([&inner.meta]) {
             shard.group().proposer.close("the node is shutting down");

@@ -85,6 +85,9 @@ pub struct ShardStatus {
     pub leader: Option<NodeId>,
     /// The replicas, by node.
     pub replicas: Vec<ReplicaStatus>,
+    /// The voters are being changed: until that is done a majority of those before is needed too.
+    #[serde(default)]
+    pub is_changing: bool,
     /// The last index known to be committed.
     pub commit: Option<LogIndex>,
     /// The last index applied here.
@@ -105,6 +108,7 @@ impl ShardStatus {
             term: 0,
             leader: None,
             replicas: Vec::new(),
+            is_changing: false,
             commit: None,
             applied: None,
             last_log: None,

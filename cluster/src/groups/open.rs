@@ -159,7 +159,7 @@ async fn start(
     writer_end: oneshot::Receiver<()>,
 ) -> Cluster {
     let Groups { layout, shards, meta, map } = groups;
-    let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
+    let (tasks, drivers, stop) = (TaskTracker::new(), TaskTracker::new(), CancellationToken::new());
     let groups: Vec<Arc<Group>> = shards.iter().chain([&meta]).map(|shard| shard.group().clone()).collect();
     for group in &groups {
         tasks.spawn(group.clone().follow());
@@ -167,7 +167,7 @@ async fn start(
     }
     join_all(groups.iter().map(|group| take_up(&parts, member, group))).await;
     let ticker = Ticker::new(groups, &parts.options);
-    tasks.spawn(ticker.run(stop.clone()));
+    drivers.spawn(ticker.run(stop.clone()));
     let Parts { options, network, database, writer, health, metrics, disk: _ } = parts;
     let inner = Arc::new(Inner {
         options,
@@ -186,13 +186,14 @@ async fn start(
         writer,
         writer_end: Mutex::new(Some(writer_end)),
         tasks,
+        drivers,
         stop,
     });
     network.know(joined.map(|joined| joined.addresses).unwrap_or_default());
     inner.tasks.spawn(follow_addresses(inner.map.clone(), network.clone(), inner.stop.clone()));
     let Identity { cluster, node, epoch, .. } = inner.identity;
     network.start(Member { cluster, node, epoch }, Arc::new(Reception::new(&inner)));
-    inner.tasks.spawn(takeover::watch(Arc::downgrade(&inner), inner.stop.clone()));
+    inner.drivers.spawn(takeover::watch(Arc::downgrade(&inner), inner.stop.clone()));
     inner.tasks.spawn(reconciler::run(Arc::downgrade(&inner), inner.stop.clone()));
     inner.tasks.spawn(keeper::run(Arc::downgrade(&inner), inner.stop.clone()));
     Cluster(inner)

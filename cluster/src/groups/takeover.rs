@@ -58,7 +58,9 @@ pub(super) async fn watch(node: Weak<Inner>, stop: CancellationToken) {
         for (id, state) in &states {
             if is_gone(state) && handled.get(id).is_none_or(|ended| *ended < state.ended) {
                 handled.insert(*id, state.ended);
-                node.tasks.spawn(take_over(Arc::downgrade(&node), *id));
+                let taking_over = take_over(Arc::downgrade(&node), *id);
+                let stop = stop.clone();
+                node.drivers.spawn(async move { stop.run_until_cancelled(taking_over).await });
             }
             if state.connected && connected.insert(*id) {
                 resume_replication(&node, *id);

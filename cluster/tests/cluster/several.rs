@@ -95,13 +95,16 @@ pub(crate) async fn until(what: &str, holds: impl Fn() -> bool) {
     assert!(waited.await.is_ok(), "{what}: not in time");
 }
 
-/// Every shard has so many voters, as each of its leaders sees it, and somebody leads each.
+/// Every shard has so many voters for good, as each of its leaders sees it, and somebody leads each.
 pub(crate) fn is_spread(members: &[&Member], voters: usize) -> bool {
     (0..3).all(|shard| {
         members.iter().any(|member| {
             let shard = member.cluster.shard(ShardId(shard));
-            let replicas = shard.status().replicas;
-            shard.lead().is_ok() && replicas.iter().filter(|replica| replica.is_voter).count() == voters
+            let status = shard.status();
+            let replicas = status.replicas;
+            shard.lead().is_ok()
+                && !status.is_changing
+                && replicas.iter().filter(|replica| replica.is_voter).count() == voters
         })
     })
 }
