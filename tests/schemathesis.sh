@@ -36,7 +36,12 @@ fi
 # which schemathesis does not speak.
 root="$PWD"
 cd "$target" # where it leaves its notes
-SCHEMATHESIS_HOOKS=hooks PYTHONPATH="$root/tests/openapi" timeout 300 "$venv/bin/schemathesis" \
-  --config-file "$root/tests/openapi/schemathesis.toml" run "$url/openapi.json" --url "$url" \
-  --exclude-path-regex '/(live|websocket)$' --max-examples "${EXAMPLES:-25}" --seed 3 --request-timeout 10 \
-  --checks all --exclude-checks ignored_auth --continue-on-failure --no-color
+hold() {
+  SCHEMATHESIS_HOOKS=hooks PYTHONPATH="$root/tests/openapi" timeout 300 "$venv/bin/schemathesis" \
+    --config-file "$root/tests/openapi/schemathesis.toml" run "$url/openapi.json" --url "$url" \
+    --max-examples "${EXAMPLES:-25}" --seed 3 --request-timeout 10 --checks all --continue-on-failure --no-color "$@"
+}
+# A refusal of a method was an exception in the original worker, and is 500 to its clients.
+methods='/object/\{id\}/method/'
+hold --exclude-path-regex "/(live|websocket)\$|$methods" --exclude-checks ignored_auth
+hold --include-path-regex "$methods" --exclude-checks ignored_auth,not_a_server_error
