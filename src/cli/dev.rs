@@ -6,9 +6,11 @@ use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use clap::Args;
+use serde_json::Value;
 use tokio::process::{Child, Command};
 use tokio::signal::unix::{SignalKind, signal};
 
+use super::client::Client;
 use super::failure::Failure;
 use super::output::{note, print};
 use crate::server;
@@ -104,6 +106,9 @@ impl Dev {
             ))?;
         }
         let first = nodes.first().map(|node| node.url.clone()).unwrap_or_default();
+        if !replicated(&first, self.nodes).await? {
+            note("not every shard has all its replicas yet; `stead status` shows what is missing");
+        }
         print(&format!(
             "\nThe cluster runs. Try, in another terminal:\n  stead --server {first} status\n  curl -X POST {first}/v1/objects/counter/visits/methods/increment\n\nCtrl-C stops it; its data is kept in {}.",
             self.dir.display()
@@ -200,6 +205,34 @@ async fn ready(node: &mut Running) -> Result<(), Failure> {
     }
 }
 
+/// Waits until every shard is led and has as many replicas as these nodes can give it: before that, losing one of them
+/// could stop some. False if it takes too long, for nodes of an earlier time may be missing.
+async fn replicated(url: &str, nodes: u16) -> Result<bool, Failure> {
+    let client = Client::new(url, READY_WITHIN)?;
+    let factor = client.get("/v1/cluster").await?.get("replication_factor").and_then(Value::as_u64);
+    let wanted = factor.unwrap_or_default().min(u64::from(nodes));
+    let until = Instant::now() + READY_WITHIN;
+    while !is_replicated(&client.get("/v1/shards").await?, wanted) {
+        if Instant::now() > until {
+            return Ok(false);
+        }
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
+    Ok(true)
+}
+
+/// Whether each of these shards is led, has so many voters and is not about to have others.
+fn is_replicated(shards: &Value, wanted: u64) -> bool {
+    let is_whole = |shard: &Value| {
+        let replicas = shard.get("replicas").and_then(Value::as_array).into_iter().flatten();
+        let votes = |replica: &&Value| replica.get("role").is_some_and(|role| role == "voter");
+        shard.get("leader").is_some_and(Value::is_u64)
+            && shard.get("changing") == Some(&Value::Bool(false))
+            && replicas.filter(votes).count() as u64 >= wanted
+    };
+    shards.get("shards").and_then(Value::as_array).is_some_and(|shards| shards.iter().all(is_whole))
+}
+
 /// Ends a node: it hands over, drains, and is gone.
 async fn end(node: &mut Running) {
     let pid = node.child.id().and_then(|id| i32::try_from(id).ok()).and_then(rustix::process::Pid::from_raw);
@@ -210,5 +243,24 @@ async fn end(node: &mut Running) {
     if tokio::time::timeout(END_WITHIN, node.child.wait()).await.is_err() {
         note(&format!("node {} does not end; it is killed", node.number));
         let _ = node.child.kill().await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::is_replicated;
+
+    #[test]
+    fn a_shard_counts_once_it_can_lose_a_node() {
+        let shards = |leader: Option<u64>, changing: bool, roles: &[&str]| {
+            let replicas: Vec<_> = roles.iter().map(|role| json!({ "role": role })).collect();
+            json!({ "shards": [{ "leader": leader, "changing": changing, "replicas": replicas }] })
+        };
+        assert!(is_replicated(&shards(Some(1), false, &["voter", "voter", "voter"]), 3));
+        assert!(!is_replicated(&shards(None, false, &["voter", "voter", "voter"]), 3));
+        assert!(!is_replicated(&shards(Some(1), true, &["voter", "voter", "voter"]), 3));
+        assert!(!is_replicated(&shards(Some(1), false, &["voter", "voter", "learner"]), 3));
     }
 }

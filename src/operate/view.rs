@@ -21,6 +21,8 @@ pub struct ShardView {
     pub commit_index: u64,
     /// The last entry applied by the leader.
     pub applied_index: u64,
+    /// Whether its voters are being changed: until that is done a majority of the old ones is needed, too.
+    pub changing: bool,
     /// Its replicas, by node.
     pub replicas: Vec<ReplicaView>,
 }
@@ -83,6 +85,7 @@ impl ShardView {
             term: shard.term,
             commit_index: shard.commit.unwrap_or_default(),
             applied_index: shard.applied.unwrap_or_default(),
+            changing: shard.is_changing,
             replicas: replicas.collect(),
         }
     }

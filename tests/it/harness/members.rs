@@ -120,7 +120,7 @@ impl Members {
                 let voting = replicas.iter().filter(|replica| replica["role"] == "voter").count();
                 let leader = shard["leader"].as_u64()?;
                 *led.get_mut(usize::try_from(leader).ok()?)? += 1;
-                if voting != voters {
+                if voting != voters || shard["changing"] != false {
                     return None;
                 }
             }
