@@ -220,3 +220,20 @@ fn listing(directory: &std::path::Path) -> Vec<(std::path::PathBuf, u64, std::ti
     found.sort();
     found
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_has_lost_its_majority_can_not_be_removed_from() {
+    let mut members = Members::found();
+    members.join().await;
+    members.settled(2).await;
+    members.get_mut(2).kill9();
+    eventually("shards to be without a leader", async || {
+        members.shards(1).await.iter().all(|shard| shard["leader"].is_null()).then_some(())
+    })
+    .await;
+    let refused = members.get(1).delete("/v1/nodes/2?allow_fewer=true").await;
+    let detail = refused.expect_problem(409, "conflict").text();
+    assert!(detail.contains("has lost its majority") && detail.contains("start node 2 first"), "{detail}");
+    members.get_mut(2).start_again();
+    members.well(1).await;
+}

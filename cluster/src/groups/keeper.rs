@@ -23,7 +23,7 @@ use crate::placement::{Candidate, plan};
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// How long nodes are waited for to say what they hold.
-const SURVEY_WITHIN: Duration = Duration::from_secs(1);
+pub(super) const SURVEY_WITHIN: Duration = Duration::from_secs(1);
 
 /// Plans for the life of the node, as long as it leads the meta group.
 pub(super) async fn run(node: Weak<Inner>, stop: CancellationToken) {

@@ -34,7 +34,7 @@ impl std::fmt::Display for Lost {
     }
 }
 
-fn listed(nodes: &[NodeId]) -> String {
+pub(super) fn listed(nodes: &[NodeId]) -> String {
     let numbers: Vec<String> = nodes.iter().map(NodeId::to_string).collect();
     format!("{} {}", if nodes.len() == 1 { "node" } else { "nodes" }, numbers.join(", "))
 }

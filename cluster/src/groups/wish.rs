@@ -1,10 +1,9 @@
 //! What an operator wishes of the cluster, written into its map. The leaders of the shards see to the rest.
 
+use futures_util::future::join_all;
 use std::collections::BTreeSet;
 
-use futures_util::future::join_all;
-
-use crate::groups::keeper::{candidates, planned};
+use crate::groups::keeper::{SURVEY_WITHIN, candidates, planned};
 use crate::groups::quorum::{self, Lost};
 use crate::groups::reconciler::TRANSFER_WITHIN;
 use crate::groups::register::{CHANGE_WITHIN, ChangeError, change};
@@ -81,6 +80,12 @@ impl Cluster {
             map.placements.iter().map(|placement| placement.replicas.len()).max().unwrap_or_default();
         if left < holders && !is_fewer_allowed {
             return Err(WishError::Fewer(left, map.replication_factor));
+        }
+        if let Some(Lost { group, dead, .. }) = self.lost_already().await {
+            return Err(WishError::NotPossible(format!(
+                "{group} has lost its majority, and none of its replicas can be removed before it has one again: start {} first",
+                quorum::listed(&dead),
+            )));
         }
         if let Some(lost) = self.lost_without(&map, node) {
             return Err(WishError::Quorum(lost));
@@ -162,6 +167,19 @@ impl Cluster {
                 tracing::warn!(%group, %error, "a leadership was not handed over; the others elect one");
             }
         }
+    }
+
+    /// The first shard that has no leader and no majority of its voters living, as far as anybody knows.
+    async fn lost_already(&self) -> Option<Lost> {
+        let (status, alive) = (self.survey(SURVEY_WITHIN).await, self.0.alive());
+        let leaderless = status.shards.iter().filter(|shard| shard.leader.is_none());
+        let lost = leaderless.filter_map(|shard| {
+            let voters = shard.replicas.iter().filter(|replica| replica.is_voter);
+            let voters: Vec<NodeId> = voters.map(|replica| replica.node).collect();
+            let is_known = !voters.is_empty();
+            quorum::lost(|| format!("shard {}", shard.id), &voters, &alive).filter(|_| is_known)
+        });
+        lost.into_iter().next()
     }
 
     /// What would lose its majority if a node went: the first of the shards that it would leave, or the map.
