@@ -1,7 +1,5 @@
 //! Three real nodes: any takes any request, and losing one loses nothing.
 
-use std::time::Duration;
-
 use serde_json::{Value, json};
 
 use crate::harness::{Connection, Frame, Members, eventually, seed, within};
@@ -62,7 +60,7 @@ async fn a_killed_node_loses_nothing_and_its_shards_go_on() {
         let victim = 1 + (round + 1) % 3;
         let others: Vec<usize> = (1..=3).filter(|number| *number != victim).collect();
         let running = workload.start_through(&members.addresses(&others));
-        tokio::time::sleep(Duration::from_millis(300)).await;
+        running.in_full_swing().await;
         members.get_mut(victim).kill9();
         // Every shard is led by one of the others, so every object can be written.
         for object in 0..OBJECTS {
@@ -254,7 +252,7 @@ async fn a_cluster_killed_as_a_whole_comes_back_with_everything() {
     let mut members = Members::three().await;
     let workload = Workload::new("all", WRITERS, OBJECTS, seed("a_cluster_killed_as_a_whole"));
     let running = workload.start_through(&members.addresses(&[1, 2, 3]));
-    tokio::time::sleep(Duration::from_millis(400)).await;
+    running.in_full_swing().await;
     for number in 1..=3 {
         members.get_mut(number).kill9();
     }

@@ -79,10 +79,14 @@ async fn calls_with_a_key_take_effect_once_across_a_kill() {
         for caller in 0..CALLERS {
             callers.spawn(call_with_keys(address, object.clone(), caller, stop.clone()));
         }
-        tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+        let path = format!("/v1/objects/{object}/state/value");
+        eventually("calls before the kill", async || {
+            let state = members.get(gateway).get(&path).await;
+            (state.status == 200 && state.json()["value"].as_u64() > Some(50)).then_some(())
+        })
+        .await;
         members.get_mut(leader).kill9();
         // As many calls again once the others have taken over.
-        let path = format!("/v1/objects/{object}/state/value");
         let before = members.get(gateway).get(&path).await.expect(200).json()["value"].as_u64();
         eventually("calls after the kill", async || {
             let now = members.get(gateway).get(&path).await.expect(200).json()["value"].as_u64();
@@ -139,7 +143,13 @@ async fn subscribers_see_each_version_once_while_leaders_are_killed_and_come_bac
     for _ in 0..2 {
         for victim in [2, 3] {
             members.get_mut(victim).kill9();
-            tokio::time::sleep(std::time::Duration::from_millis(700)).await;
+            eventually("the others to lead everything", async || {
+                let shards = members.shards(1).await;
+                let is_led =
+                    |shard: &Value| shard["leader"].as_u64().is_some_and(|leader| leader != victim as u64);
+                shards.iter().all(is_led).then_some(())
+            })
+            .await;
             members.get_mut(victim).start_again();
             // Leaders move back to it, with nobody dead.
             members.settled(3).await;

@@ -18,7 +18,7 @@ use rand::{RngExt, SeedableRng};
 use serde_json::Value;
 use tokio::task::JoinSet;
 
-use crate::harness::{Answer, Connection, Node};
+use crate::harness::{Answer, Connection, Node, eventually};
 
 /// An increment that was answered with 200.
 #[derive(Debug, Clone, PartialEq)]
@@ -180,6 +180,16 @@ impl Running {
             self.readers.spawn(read_on(*address, prefix, known, Arc::clone(&self.stop)));
         }
         self
+    }
+
+    /// Waits until every counter has been written from now on.
+    pub(crate) async fn in_full_swing(&self) {
+        let versions = || self.workload.known.iter().map(|known| known.version.load(Ordering::SeqCst));
+        let before: Vec<u64> = versions().collect();
+        eventually("every counter to be written", async || {
+            versions().zip(&before).all(|(now, before)| now > *before + 2).then_some(())
+        })
+        .await;
     }
 
     /// Tells the writers to stop once what they have sent is answered, and waits for that.
