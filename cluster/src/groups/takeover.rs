@@ -99,14 +99,21 @@ async fn take_over(node: Weak<Inner>, dead: NodeId) {
         return;
     }
     let begun = Instant::now();
+    let groups: Vec<Arc<Group>> = led.iter().map(|(group, _)| group.clone()).collect();
     let tails = ask_tails(&node, dead, &led).await;
     let campaigns = led.into_iter().map(|(group, vote)| {
         let known = tails.get(&group.id).cloned().unwrap_or_default();
         campaign(group, vote, known, node.options.random())
     });
-    let groups = join_all(campaigns).await.len();
+    join_all(campaigns).await;
     let took_ms = begun.elapsed().as_millis();
-    tracing::info!(%dead, groups, took_ms, "a node's process has ended; what it led is led by others");
+    let is_led = |group: &&Arc<Group>| group.leader.borrow().is_some_and(|leader| leader != dead);
+    let (of, led) = (groups.len(), groups.iter().filter(is_led).count());
+    if led == of {
+        tracing::info!(%dead, groups = of, took_ms, "a node's process has ended; what it led is led by others");
+    } else {
+        tracing::warn!(%dead, groups = of, led, took_ms, "a node's process has ended; not all that it led is led yet");
+    }
 }
 
 /// The vote under which the dead node leads, if it does.
