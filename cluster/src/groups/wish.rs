@@ -169,11 +169,11 @@ impl Cluster {
         }
     }
 
-    /// The first shard that has no leader and no majority of its voters living, as far as anybody knows.
+    /// The first shard whose voters have no majority that lives, as far as anybody knows. Whoever led it may not have
+    /// noticed yet.
     async fn lost_already(&self) -> Option<Lost> {
         let (status, alive) = (self.survey(SURVEY_WITHIN).await, self.0.alive());
-        let leaderless = status.shards.iter().filter(|shard| shard.leader.is_none());
-        let lost = leaderless.filter_map(|shard| {
+        let lost = status.shards.iter().filter_map(|shard| {
             let voters = shard.replicas.iter().filter(|replica| replica.is_voter);
             let voters: Vec<NodeId> = voters.map(|replica| replica.node).collect();
             let is_known = !voters.is_empty();
