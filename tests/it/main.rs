@@ -28,6 +28,7 @@ mod flush;
 mod golden;
 mod imports;
 mod limits;
+mod live;
 mod logs;
 mod model;
 mod operating;

@@ -21,6 +21,7 @@ use tokio_tungstenite::tungstenite::protocol::frame::coding::{Data, OpCode};
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{self, Message, Utf8Bytes};
 
+use crate::error::{Code, Error};
 use crate::limits::BODY_MAX_BYTES;
 
 /// Largest piece of a message that is written as one frame, in bytes.
@@ -204,6 +205,26 @@ impl Wire {
         };
         // A client that does not read is let go all the same.
         drop(tokio::time::timeout(FAREWELL, goodbye).await);
+    }
+}
+
+/// How a socket is closed whose subscription can not begin.
+pub(super) fn close_code(error: &Error) -> CloseCode {
+    match error.code {
+        Code::ClassNotFound => CloseCode::NotFound,
+        Code::Forbidden => CloseCode::Forbidden,
+        Code::Unauthenticated => CloseCode::Unauthenticated,
+        Code::Overloaded | Code::RateLimited => CloseCode::TooMany,
+        _ => CloseCode::GoingAway,
+    }
+}
+
+/// What a client is told that sent what cannot be read.
+pub(super) fn reason_of(code: CloseCode) -> &'static str {
+    match code {
+        CloseCode::NotText => "text frames are UTF-8",
+        CloseCode::TooLarge => "frames have at most 4 MiB",
+        _ => "the frame breaks the protocol",
     }
 }
 
