@@ -293,6 +293,7 @@ pub(super) async fn pause(shard: &Shard, tries: u32, longest: Duration, deadline
 pub(super) enum Message {
     Call(CallForm),
     List(super::gather::ListForm),
+    Feed(super::feed::PageForm),
 }
 
 #[cfg(test)]
