@@ -188,8 +188,8 @@ async fn presence_and_signals_on_one_node() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn presence_goes_with_its_node_and_outlives_the_leader() {
     let mut members = Members::three().await;
-    let object = "/v1/objects/object/board";
-    members.get(1).put(object, &json!({})).await.expect(201);
+    let object = "object/board";
+    members.get(1).put("/v1/objects/object/board", &json!({})).await.expect(201);
     let leader = members.leader_of(1, object).await;
     let (other, last) = (leader % 3 + 1, (leader + 1) % 3 + 1);
     let path = "/v1/objects/object/board/live";
@@ -246,8 +246,8 @@ async fn presence_goes_with_its_node_and_outlives_the_leader() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_gateway_that_dies_takes_its_clients_along() {
     let mut members = Members::three().await;
-    let object = "/v1/objects/object/board";
-    members.get(1).put(object, &json!({})).await.expect(201);
+    let object = "object/board";
+    members.get(1).put("/v1/objects/object/board", &json!({})).await.expect(201);
     let leader = members.leader_of(1, object).await;
     let (gateway, watching) = (leader % 3 + 1, (leader + 1) % 3 + 1);
     let path = "/v1/objects/object/board/live";
