@@ -120,10 +120,8 @@ async fn write(
                     None => Connection::open(pick(&living, &mut random)).await,
                 };
                 let Ok(mut open) = open else { continue };
-                let sent = match is_put {
-                    true => open.request("PUT", &path, &headers, body.as_bytes()).await,
-                    false => open.request("DELETE", &path, &headers, b"").await,
-                };
+                let (verb, body) = if is_put { ("PUT", body.as_bytes()) } else { ("DELETE", &b""[..]) };
+                let sent = open.request(verb, &path, &headers, body).await;
                 match sent {
                     Ok(answer) if answer.status < 300 => {
                         connection = Some(open);
