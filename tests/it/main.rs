@@ -26,6 +26,7 @@ mod disks;
 mod encrypted;
 mod flush;
 mod golden;
+mod hostile;
 mod imports;
 mod limits;
 mod live;
