@@ -9,12 +9,13 @@ mod screen;
 mod shared;
 mod text;
 
+use bytes::Bytes;
 use serde_json::{Value as Json, json};
 
 use crate::object::{Key, Page, Refusal, Turn, Value, Version};
 
 use super::parameters::{integer, optional, text as text_of};
-use super::{Class, Parameters, parse_key};
+use super::{Class, Difference, Parameters, parse_key};
 use shared::Shared;
 use text::{Edit, Editing};
 
@@ -69,6 +70,23 @@ impl Class for Document {
         }
     }
 
+    fn edit(&self, turn: &mut Turn<'_>, updates: &[Bytes]) -> Result<(), Refusal> {
+        let shared = Shared::take(turn)?;
+        if let Some(outcome) = shared.apply_updates(updates)? {
+            return finish(turn, shared, outcome);
+        }
+        turn.set_decoded(shared);
+        Ok(())
+    }
+
+    fn difference(&self, turn: &mut Turn<'_>, known: Option<&[u8]>) -> Result<Difference, Refusal> {
+        shared(turn, |shared| shared.difference(known))?
+    }
+
+    fn farewell(&self, turn: &mut Turn<'_>) -> Result<Option<Bytes>, Refusal> {
+        Ok(Shared::take(turn)?.emptied())
+    }
+
     fn get(&self, turn: &mut Turn<'_>, key: &Key) -> Result<Option<Value>, Refusal> {
         if key.as_str() != CONTENT {
             return turn.get(key.as_str());
@@ -92,26 +110,10 @@ impl Class for Document {
     }
 }
 
-/// Applies an update in Yjs's encoding (version 1) that an editor sent; says whether it changed anything.
-///
-/// # Errors
-/// [`Refusal::InvalidParameters`] if it is no such update or the document would be too large,
-/// [`Refusal::Conflict`] if it builds on updates that have not come, [`Refusal::Storage`].
-pub fn apply_update(turn: &mut Turn<'_>, update: &[u8]) -> Result<bool, Refusal> {
-    let mut shared = Shared::take(turn)?;
-    shared.compact_when_long(turn)?;
-    let Some(outcome) = shared.apply_update(update)? else {
-        turn.set_decoded(shared);
-        return Ok(false);
-    };
-    finish(turn, shared, outcome)?;
-    Ok(true)
-}
-
 /// What a change of the Yjs document came to.
 struct Outcome {
     /// The change in Yjs's encoding, if there is any.
-    update: Option<Vec<u8>>,
+    update: Option<Bytes>,
     /// How the text changed, in Quill's form.
     delta: Json,
 }
@@ -137,8 +139,7 @@ fn update(turn: &mut Turn<'_>, parameters: &Parameters) -> Result<Json, Refusal>
 }
 
 fn change(turn: &mut Turn<'_>, edits: &[Edit<'_>]) -> Result<Json, Refusal> {
-    let mut shared = Shared::take(turn)?;
-    shared.compact_when_long(turn)?;
+    let shared = Shared::take(turn)?;
     let outcome =
         shared.edit(|editing: &mut Editing<'_, '_>| edits.iter().try_for_each(|edit| editing.apply(edit)))?;
     let content = shared.content();
@@ -148,7 +149,8 @@ fn change(turn: &mut Turn<'_>, edits: &[Edit<'_>]) -> Result<Json, Refusal> {
 
 fn finish(turn: &mut Turn<'_>, mut shared: Box<Shared>, outcome: Outcome) -> Result<(), Refusal> {
     if let Some(update) = outcome.update {
-        shared.append(turn, update)?;
+        shared.keep(turn, update.clone())?;
+        turn.attach(update);
     }
     let version = turn.next_version();
     turn.put_value(&parse_key(VERSION)?, Value::from(version.0))?;
@@ -165,13 +167,18 @@ fn answer(turn: &Turn<'_>, content: &str, version: Version) -> Result<Json, Refu
 
 /// The text; that of an empty document if there is none.
 fn content(turn: &mut Turn<'_>) -> Result<String, Refusal> {
+    shared(turn, Shared::content)
+}
+
+/// Looks at the Yjs document; loads it if it is not in memory.
+fn shared<T>(turn: &mut Turn<'_>, look: impl FnOnce(&Shared) -> T) -> Result<T, Refusal> {
     if let Some(shared) = turn.decoded::<Shared>() {
-        return Ok(shared.content());
+        return Ok(look(shared));
     }
     let shared = Shared::load(turn)?;
-    let content = shared.content();
+    let seen = look(&shared);
     turn.set_decoded(shared);
-    Ok(content)
+    Ok(seen)
 }
 
 fn exists(turn: &Turn<'_>) -> bool {

@@ -5,6 +5,8 @@
 //! it stands there the gateway is told that something may be missing: it reads that from the object's history.
 //! So no update is lost between two leaders, and whoever watches notices nothing but a short silence.
 
+mod part;
+
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -24,9 +26,7 @@ use crate::caller::Caller;
 use crate::limits;
 use crate::object::{ObjectAddress, Update};
 use crate::telemetry::Metrics;
-
-/// What is sent first on a stream between nodes: it stands, and every update from now on will follow.
-const STANDS: &[u8] = b"";
+use part::Part;
 
 /// A stream asked of another node.
 #[derive(Debug, Serialize, Deserialize)]
@@ -112,17 +112,15 @@ async fn relay(
                 Err(_) => None,
             },
         };
-        match part {
-            Some(part) if part.as_ref() == STANDS => {
+        let Some(part) = part else { break };
+        match Part::decode(&part) {
+            Some(Part::Stands) => {
                 stands.get_or_insert_with(|| Counted::among(metrics));
                 feed.send(StreamEvent::Overrun);
             }
-            Some(part) => match std::str::from_utf8(&part).ok().and_then(|text| Update::parse(text).ok()) {
-                Some(update) => feed.send(StreamEvent::Update(Arc::new(update))),
-                // Whatever it was, the history has it.
-                None => feed.send(StreamEvent::Overrun),
-            },
-            None => break,
+            Some(Part::Update(update)) => feed.send(StreamEvent::Update(update)),
+            // Whatever it was, the history has it.
+            None => feed.send(StreamEvent::Overrun),
         }
     }
     stands.is_some()
@@ -147,10 +145,10 @@ impl Drop for Counted<'_> {
 /// Serves a stream to another node, for as long as this node leads the object's shard and the reader keeps up.
 pub(super) fn serve(runtime: Runtime, watch: &Watch) -> BoxStream<'static, Bytes> {
     let Some(served) = Served::open(runtime, watch) else { return futures_util::stream::empty().boxed() };
-    let stands = futures_util::stream::once(async { Bytes::from_static(STANDS) });
+    let stands = futures_util::stream::once(async { Part::Stands.encode() });
     let updates = futures_util::stream::unfold(served, |mut served| async move {
         let update = served.next().await?;
-        Some((Bytes::from(update.to_json_text()), served))
+        Some((Part::Update(update).encode(), served))
     });
     stands.chain(updates).boxed()
 }

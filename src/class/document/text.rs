@@ -8,6 +8,8 @@ use yrs::{Any, GetString, Out, Text, TextRef, TransactionMut};
 use crate::limits::DOCUMENT_MAX_BYTES;
 use crate::object::Refusal;
 
+use super::shared::too_large;
+
 /// Places that one replacement touches one by one; beyond it neighbouring places are touched together.
 const PLACES_MAX: usize = 1_000;
 /// Units that the edits of one turn walk over, for each walks over the whole text: about a second's work.
@@ -231,11 +233,7 @@ fn joined(units: &[u16], places: &[Range<usize>], text: &[u16]) -> (Range<usize>
 }
 
 fn check_size(units: usize) -> Result<(), Refusal> {
-    if units <= DOCUMENT_MAX_BYTES {
-        Ok(())
-    } else {
-        Err(Refusal::invalid(format!("a document has at most {DOCUMENT_MAX_BYTES} bytes")))
-    }
+    if units <= DOCUMENT_MAX_BYTES { Ok(()) } else { Err(too_large()) }
 }
 
 fn is_embed(units: &[u16], at: usize) -> bool {
