@@ -165,6 +165,21 @@ pub(super) struct ObjectPath {
     name: String,
 }
 
+/// A document in an editor's path.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Path)]
+#[expect(dead_code, reason = "a description")]
+pub(super) struct DocumentPath {
+    /// The document's name: all of the path behind `/v1/yjs/`, so that a `/` in it may be sent as it is.
+    #[param(
+        min_length = 1,
+        max_length = 512,
+        pattern = r"^(?!\.{1,2}$)[^\x00-\x1f\x7f-\x9f]+$",
+        example = "notes"
+    )]
+    name: String,
+}
+
 /// A key in a path.
 #[derive(IntoParams)]
 #[into_params(parameter_in = Path)]

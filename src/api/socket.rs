@@ -6,6 +6,8 @@
 //! the version it made. How frames look is the matter of a [`Dialect`].
 
 mod compatible;
+mod editor;
+mod keepalive;
 mod native;
 mod session;
 mod upgrade;
@@ -81,6 +83,18 @@ impl Opened {
             transport: Transport::compatible,
         }
     }
+}
+
+/// Answers 101, and begins the life of an editor's socket once the connection is handed over.
+pub(super) fn open_editor(
+    api: &ApiState,
+    upgrade: Upgrade,
+    caller: Caller,
+    address: ObjectAddress,
+) -> Response {
+    let (response, connection) = upgrade.accept();
+    api.spawn(editor::run(api.clone(), connection, caller, address));
+    response
 }
 
 /// Answers 101, and begins the socket's life once the connection is handed over.

@@ -52,6 +52,8 @@ pub enum Transport {
     compatible,
     /// Server-Sent Events.
     events,
+    /// Yjs editors.
+    editors,
 }
 
 /// The label of what is counted by transport.

@@ -6,13 +6,12 @@ use bytes::Bytes;
 use futures_util::future::{BoxFuture, FutureExt};
 use futures_util::stream::{FuturesOrdered, StreamExt};
 use hyper::upgrade::OnUpgrade;
-use tokio::time::{Interval, MissedTickBehavior, interval_at};
 
-use super::wire::{Arrival, CloseCode, Wire};
+use super::keepalive::{Keepalive, Silent};
+use super::wire::{Arrival, CloseCode, Wire, close_code, reason_of};
 use super::{Dialect, Opened, Reaction};
 use crate::api::{ApiState, Place};
 use crate::caller::Caller;
-use crate::error::{Code, Error};
 use crate::limits::BODY_MAX_BYTES;
 use crate::live::{Event, Subscription};
 use crate::object::{ObjectAddress, Version};
@@ -23,8 +22,6 @@ const CALLS_MAX: usize = 64;
 const ASKED_MAX_BYTES: usize = BODY_MAX_BYTES;
 /// What one burst writes before the connection is looked at again, in bytes.
 const BURST_BYTES: usize = 64 * 1024;
-/// Pings without a sign of life after which a socket is closed.
-const MISSED_MAX: u32 = 2;
 
 /// Lives until the client goes, or the socket must be closed.
 ///
@@ -54,16 +51,6 @@ async fn begin(api: ApiState, connection: OnUpgrade, opened: Opened) -> Option<(
             let session = Session::begin(api, caller, opened.address, opened.dialect, wire, subscription);
             Some((Box::new(session), place))
         }
-    }
-}
-
-fn close_code(error: &Error) -> CloseCode {
-    match error.code {
-        Code::ClassNotFound => CloseCode::NotFound,
-        Code::Forbidden => CloseCode::Forbidden,
-        Code::Unauthenticated => CloseCode::Unauthenticated,
-        Code::Overloaded | Code::RateLimited => CloseCode::TooMany,
-        _ => CloseCode::GoingAway,
     }
 }
 
@@ -99,8 +86,7 @@ struct Session {
     asked_bytes: usize,
     /// What was said at once since everything was written, in bytes.
     said_bytes: usize,
-    pings: Interval,
-    missed: u32,
+    keepalive: Keepalive,
     /// The server stops: nothing more is read, what was asked is answered.
     leaving: bool,
 }
@@ -115,9 +101,7 @@ impl Session {
         mut subscription: Subscription,
     ) -> Self {
         wire.say(dialect.opening(&address, &subscription.take_opening()));
-        let period = api.settings().ping_interval;
-        let mut pings = interval_at(tokio::time::Instant::now() + period, period);
-        pings.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let keepalive = Keepalive::every(api.settings().ping_interval);
         let calls = FuturesOrdered::new();
         Self {
             api,
@@ -130,8 +114,7 @@ impl Session {
             parked: None,
             asked_bytes: 0,
             said_bytes: 0,
-            pings,
-            missed: 0,
+            keepalive,
             leaving: false,
         }
     }
@@ -168,7 +151,10 @@ impl Session {
         let waits = self.parked.is_some();
         tokio::select! {
             biased;
-            _ = self.pings.tick() => self.ping(),
+            () = self.keepalive.due() => match self.keepalive.ping(&mut self.wire) {
+                Ok(()) => None,
+                Err(Silent) => Some(End::Silent),
+            },
             arrival = self.wire.next(reading) => self.arrived(arrival),
             event = self.subscription.next(), if clear && !self.leaving => self.happened(event),
             Some(answered) = self.calls.next(), if clear && !waits && !self.calls.is_empty() => {
@@ -178,26 +164,9 @@ impl Session {
         }
     }
 
-    fn ping(&mut self) -> Option<End> {
-        if self.missed >= MISSED_MAX {
-            return Some(End::Silent);
-        }
-        // A client that still takes in a large frame is there, and a ping would come behind it anyway.
-        let moved = self.wire.take_moved();
-        if self.wire.is_clear() {
-            self.wire.ping();
-            self.missed += 1;
-        } else if moved {
-            self.missed = 0;
-        } else {
-            self.missed += 1;
-        }
-        None
-    }
-
     fn arrived(&mut self, arrival: Arrival) -> Option<End> {
         if !matches!(arrival, Arrival::Written) {
-            self.missed = 0;
+            self.keepalive.heard();
         }
         match arrival {
             Arrival::Text(text) => self.received(text.as_bytes()),
@@ -283,13 +252,5 @@ impl Session {
             let room = self.wire.waiting_bytes() < BURST_BYTES;
             next = if room { self.calls.next().now_or_never().flatten() } else { None };
         }
-    }
-}
-
-fn reason_of(code: CloseCode) -> &'static str {
-    match code {
-        CloseCode::NotText => "text frames are UTF-8",
-        CloseCode::TooLarge => "frames have at most 4 MiB",
-        _ => "the frame breaks the protocol",
     }
 }
