@@ -202,6 +202,8 @@ pub struct Limits {
     pub active_objects: usize,
     /// WebSockets and event streams open at once; beyond it 4529 or 429.
     pub sockets: usize,
+    /// Subscriptions of all sockets on this node; beyond it 4529.
+    pub subscriptions: usize,
     /// Requests being served or waiting at once; beyond it 429 `overloaded`.
     pub requests_waiting: usize,
     /// Connections open at once, sockets among them; beyond it the newest is closed.
@@ -210,7 +212,13 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { active_objects: 100_000, sockets: 50_000, requests_waiting: 200_000, connections: 100_000 }
+        Self {
+            active_objects: 100_000,
+            sockets: 50_000,
+            subscriptions: 500_000,
+            requests_waiting: 200_000,
+            connections: 100_000,
+        }
     }
 }
 

@@ -86,6 +86,24 @@ pub const RETRY_PAUSE_MAX: Duration = Duration::from_millis(50);
 pub const RELAY_PAUSE_MAX: Duration = Duration::from_millis(500);
 /// How often a leader looks, of each stream that another node reads, whether its lease has run out.
 pub const SERVED_LOOK_EVERY: Duration = Duration::from_secs(5);
+/// Members that may be present at one object.
+pub const PRESENT_MAX: usize = 2_048;
+/// What all members present at one object show of themselves, in bytes of ids and JSON.
+pub const PRESENT_MAX_BYTES: usize = 8 * 1024 * 1024;
+/// What one member shows of itself, in bytes of JSON.
+pub const PRESENCE_MAX_BYTES: usize = 16 * 1024;
+/// What one signal tells, in bytes of JSON.
+pub const SIGNAL_MAX_BYTES: usize = 64 * 1024;
+/// Signals to one object that may wait at a gateway for its leader; beyond it they are refused.
+pub const SIGNALS_WAITING_MAX: usize = 256;
+/// The same in bytes of JSON.
+pub const SIGNALS_WAITING_MAX_BYTES: usize = 1024 * 1024;
+/// How long those count as present whose gateway is not heard of: it may just be opening its stream again.
+pub const PRESENCE_GRACE: Duration = Duration::from_secs(2);
+/// How long an object's leader may take to hear who is present through a gateway.
+pub const ANNOUNCED_WITHIN: Duration = Duration::from_secs(5);
+/// How long a subscription that begins waits to be told who is present.
+pub const PRESENCE_KNOWN_WITHIN: Duration = Duration::from_secs(1);
 /// How often a gateway that waits for an answer looks whether who was asked still leads.
 pub const LEADER_LOOK_EVERY: Duration = Duration::from_millis(50);
 /// How long a node that leads no more may take to answer what it was asked while it did.
@@ -102,6 +120,8 @@ pub const LOG_KEPT_BYTES: u64 = 256 * 1024 * 1024;
 pub const SUBSCRIBER_MAX_FRAMES: usize = 1_024;
 /// Bytes that may wait for one subscriber; beyond it the socket is closed with 4508.
 pub const SUBSCRIBER_MAX_BYTES: usize = 4 * 1024 * 1024;
+/// Subscriptions of one socket; beyond it the socket is closed with 4529.
+pub const SOCKET_MAX_SUBSCRIPTIONS: usize = 10_000;
 
 const _: () = assert!(VALUE_MAX_BYTES < BODY_MAX_BYTES, "a value arrives in a body");
 const _: () = assert!(BODY_MAX_BYTES < STATE_ANSWER_MAX_BYTES, "what was put at once can be read at once");
@@ -113,5 +133,7 @@ const _: () = assert!(
     2 * DOCUMENT_MAX_BYTES < ENTRY_MAX_BYTES,
     "a document fits into an entry, whatever is done to it"
 );
+const _: () = assert!(PRESENCE_MAX_BYTES < PRESENT_MAX_BYTES, "one member has room");
+const _: () = assert!(SIGNAL_MAX_BYTES < SIGNALS_WAITING_MAX_BYTES, "one signal has room");
 const _: () = assert!(PAGE_DEFAULT <= PAGE_MAX, "the default page is a page");
 const _: () = assert!(RECORD_KEPT_MIN_MS < RECORD_KEPT_MS, "the least is less than the most");

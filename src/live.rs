@@ -8,8 +8,12 @@
 //! does not keep up is told its last version and let go; it never delays anyone.
 
 mod hub;
+mod presence;
 mod queue;
+mod subscription;
 mod update;
 
-pub use hub::{Event, Hub, Opening, Subscription};
+pub use hub::Hub;
+pub use presence::{LivePresence, LiveSignal, write_members};
+pub use subscription::{Event, Opening, Subscription};
 pub use update::LiveUpdate;

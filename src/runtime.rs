@@ -25,6 +25,7 @@ mod life;
 mod lists;
 mod machine;
 mod neighbour;
+mod outbox;
 mod parts;
 mod passivation;
 mod presence;
@@ -33,6 +34,7 @@ mod records;
 mod registry;
 mod relay;
 mod request;
+mod room;
 mod stage;
 mod state;
 mod storage;
@@ -51,9 +53,12 @@ use std::time::Duration;
 pub use handle::{Intent, Runtime};
 pub use health::Room;
 pub use machine::ObjectMachine;
+pub use outbox::{Full, Outbox};
+pub use relay::Upstream;
 pub use request::{Absent, Action, Answer, ListQuery, Location, ObjectPage, ObjectSummary, Outcome, Request};
+pub use room::{Member, Movement, Signal};
 pub use state::{ClusterState, ClusterView, NodeView, NodeWish, ProblemView};
-pub use streams::{Stream, StreamEvent};
+pub use streams::StreamEvent;
 
 /// What the runtime of a node is started with.
 #[derive(Debug, Clone)]

@@ -92,7 +92,7 @@ pub async fn start(config: Config, classes: Classes) -> Result<Server, Error> {
     let runtime =
         Runtime::start(cluster.clone(), classes, runtime_options, clock.clone(), metrics.clone()).await?;
     let deadline = Duration::from_millis(config.timing.request_deadline_ms);
-    let hub = Hub::new(runtime.clone(), config.limits.sockets, deadline, metrics.clone());
+    let hub = Hub::new(runtime.clone(), config.limits.subscriptions, deadline, metrics.clone());
     shown::show(&metrics, &cluster, &links);
     shown::show_node(&metrics, &cluster, &runtime, clock.clone());
     let drain = Duration::from_millis(config.timing.drain_ms);

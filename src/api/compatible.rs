@@ -19,7 +19,7 @@ use crate::error::{Code, Error};
 
 pub(super) use fault::message;
 pub(super) use handlers::Description;
-pub(super) use method::{mapped_params, method_of};
+pub(super) use method::{mapped_params, method_of, result_text};
 
 use handlers::Incoming;
 

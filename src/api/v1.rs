@@ -26,6 +26,8 @@ pub(super) fn routes() -> OpenApiRouter<ApiState> {
         .routes(routes!(keys::get, keys::put, keys::delete))
         .routes(routes!(updates::page))
         .routes(routes!(live::open))
+        .routes(routes!(live::open_many))
+        .routes(routes!(live::open_phoenix))
         .routes(routes!(cluster::show))
         .routes(routes!(cluster::nodes))
         .routes(routes!(operate::shards))

@@ -166,6 +166,12 @@ pub const KEYS: &[Key] = &[
         "",
         "Requests being served or waiting at once; beyond it 429.",
     ),
+    key(
+        "limits.subscriptions",
+        Kind::Integer,
+        "",
+        "Subscriptions of all sockets on this node; beyond it 4529.",
+    ),
     key("limits.connections", Kind::Integer, "", "Connections open at once, sockets among them."),
     key("storage.block_cache_bytes", Kind::Integer, "", "Memory for blocks read from disk, in bytes."),
     key(

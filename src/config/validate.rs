@@ -172,6 +172,7 @@ impl Config {
         for (key, value) in [
             ("active_objects", limits.active_objects),
             ("sockets", limits.sockets),
+            ("subscriptions", limits.subscriptions),
             ("requests_waiting", limits.requests_waiting),
             ("connections", limits.connections),
         ] {

@@ -1,26 +1,24 @@
 //! The hub: one stream an object, fanned out to the subscribers of this gateway.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use futures_util::FutureExt as _;
-use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
+use tokio::sync::{Notify, SetOnce};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::LiveUpdate;
-use super::queue::{Item, Queue, Taken};
+use super::presence::{LivePresence, LiveSignal, Present};
+use super::queue::{Item, Queue};
+use super::subscription::Subscription;
 use crate::caller::Caller;
-use crate::error::{Code, Error, Retry};
-use crate::object::{Key, ObjectAddress, Value, Version};
-use crate::runtime::{Action, Answer, Outcome, Runtime, Stream, StreamEvent};
+use crate::error::{Code, Error};
+use crate::object::{ObjectAddress, Version};
+use crate::runtime::{Member, Outbox, Runtime, StreamEvent, Upstream};
 use crate::telemetry::Metrics;
-
-/// Between two tries of a subscription to go on where it was, while its object cannot be reached.
-const REOPEN_PAUSE: Duration = Duration::from_millis(200);
 
 /// The subscribers of this gateway. Cheap to clone.
 #[derive(Clone)]
@@ -38,62 +36,21 @@ struct Inner {
 }
 
 /// An object's subscribers on this gateway.
-struct Topic {
-    queues: Mutex<Vec<Arc<Queue>>>,
+pub(super) struct Topic {
+    audience: Mutex<Audience>,
+    /// Who is present is known: a leader has told it.
+    known: SetOnce<()>,
+    /// Somebody is awaited who was present.
+    awaits: Notify,
+    outbox: Arc<Outbox>,
     /// The last subscriber has left.
     ended: CancellationToken,
 }
 
-/// How a subscription begins, or begins again.
-#[derive(Debug, Clone)]
-pub enum Opening {
-    /// With the whole state.
-    Init {
-        /// The version it is of; 0 for an object never written.
-        version: Version,
-        /// Every key and value; `None` if it is too large for one frame.
-        state: Option<Vec<(Key, Value)>>,
-    },
-    /// Where it left off: every update after `since` follows.
-    Resumed {
-        /// The object's version now.
-        version: Version,
-    },
-}
-
-/// What a subscriber is told.
-#[derive(Debug, Clone)]
-pub enum Event {
-    /// The next update; also that the object was deleted, see [`crate::object::Update::deleted_object`].
-    Update(Arc<LiveUpdate>),
-    /// The history did not reach back far enough: begin again with the full state.
-    Reset(Opening),
-    /// The subscriber did not keep up. Nothing follows; it may come back with its version.
-    TooSlow {
-        /// The last version it was given.
-        version: Version,
-    },
-    /// The server stops. Nothing follows; any node goes on from its version.
-    GoingAway {
-        /// The last version it was given.
-        version: Version,
-    },
-}
-
-/// One subscriber's view of one object. Dropping it ends it.
-pub struct Subscription {
-    seat: Seat,
-    caller: Caller,
-    address: ObjectAddress,
-    topic: Arc<Topic>,
-    queue: Arc<Queue>,
-    opening: Opening,
-    missed: VecDeque<Arc<LiveUpdate>>,
-    passed: Version,
-    /// What was lost on the way here is being read from the object's history. Kept here, for whoever waits for the
-    /// next event may turn to something else meanwhile.
-    reopening: Option<BoxFuture<'static, Result<Answer, Error>>>,
-    over: Option<Event>,
+#[derive(Default)]
+struct Audience {
+    queues: Vec<Arc<Queue>>,
+    present: Present,
 }
 
 impl Hub {
@@ -128,28 +85,14 @@ impl Hub {
         let topic = self.join(caller, address, &queue)?;
         // The queue is filled from here on, so nothing between the state read now and the first update
         // is lost.
-        let mut subscription = Subscription {
-            seat,
-            caller: caller.clone(),
-            address: address.clone(),
-            topic,
-            queue,
-            opening: Opening::Resumed { version: Version::ZERO },
-            missed: VecDeque::new(),
-            passed: Version::ZERO,
-            reopening: None,
-            over: None,
-        };
-        let answer = self.0.runtime.call(caller, address, Action::Open { since }.into()).await?;
-        subscription.opening = subscription.begin(answer, since);
-        Ok(subscription)
+        Subscription::begin(seat, caller, address, (topic, queue), since).await
     }
 
     /// Tells every subscriber that the server stops, and takes no more. Each ends its subscription.
     pub fn close(&self) {
         self.0.closing.cancel();
         for topic in self.0.topics.lock().values() {
-            topic.queues.lock().iter().for_each(|queue| queue.close());
+            topic.audience.lock().queues.iter().for_each(|queue| queue.close());
         }
     }
 
@@ -159,13 +102,43 @@ impl Hub {
         self.0.subscribers.load(Ordering::Relaxed)
     }
 
+    /// Whether the node takes no more subscriptions.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        self.subscribers() >= self.0.max_subscribers
+    }
+
+    /// Waits until the server stops. Cancel safe.
+    pub async fn closed(&self) {
+        self.0.closing.cancelled().await;
+    }
+
+    pub(super) fn runtime(&self) -> &Runtime {
+        &self.0.runtime
+    }
+
+    pub(super) fn metrics(&self) -> &Metrics {
+        &self.0.metrics
+    }
+
+    /// Whether the server stops.
+    #[must_use]
+    pub fn is_closing(&self) -> bool {
+        self.0.closing.is_cancelled()
+    }
+
+    /// How long one try of a subscription to go on may take.
+    pub(super) fn reopen_within(&self) -> Duration {
+        self.0.reopen_within
+    }
+
     fn join(
         &self,
         caller: &Caller,
         address: &ObjectAddress,
         queue: &Arc<Queue>,
     ) -> Result<Arc<Topic>, Error> {
-        if self.0.closing.is_cancelled() {
+        if self.is_closing() {
             return Err(Error::new(
                 Code::Unavailable,
                 "the server is stopping; use another node or come back",
@@ -173,23 +146,28 @@ impl Hub {
         }
         let mut topics = self.0.topics.lock();
         if let Some(topic) = topics.get(address) {
-            topic.queues.lock().push(queue.clone());
+            topic.audience.lock().queues.push(queue.clone());
             return Ok(topic.clone());
         }
-        let stream = self.0.runtime.stream(caller, address)?;
-        let topic =
-            Arc::new(Topic { queues: Mutex::new(vec![queue.clone()]), ended: CancellationToken::new() });
+        let upstream = self.0.runtime.stream(caller, address)?;
+        let topic = Arc::new(Topic {
+            audience: Mutex::new(Audience { queues: vec![queue.clone()], present: Present::default() }),
+            known: SetOnce::new(),
+            awaits: Notify::new(),
+            outbox: upstream.outbox(),
+            ended: CancellationToken::new(),
+        });
         topics.insert(address.clone(), topic.clone());
-        self.0.tasks.spawn(fan_out(topic.clone(), stream, self.0.metrics.clone(), address.clone()));
+        self.0.tasks.spawn(fan_out(topic.clone(), upstream, self.0.metrics.clone(), address.clone()));
         Ok(topic)
     }
 
-    fn leave(&self, address: &ObjectAddress, topic: &Topic, queue: &Arc<Queue>) {
+    pub(super) fn leave(&self, address: &ObjectAddress, topic: &Topic, queue: &Arc<Queue>) {
         let mut topics = self.0.topics.lock();
-        let mut queues = topic.queues.lock();
-        queues.retain(|other| !Arc::ptr_eq(other, queue));
-        if queues.is_empty() {
-            drop(queues);
+        let mut audience = topic.audience.lock();
+        audience.queues.retain(|other| !Arc::ptr_eq(other, queue));
+        if audience.queues.is_empty() {
+            drop(audience);
             topics.remove(address);
             topic.ended.cancel();
         }
@@ -197,137 +175,94 @@ impl Hub {
 }
 
 /// Carries an object's updates from its stream to its subscribers, until the last one has left.
-async fn fan_out(topic: Arc<Topic>, mut stream: Stream, metrics: Metrics, address: ObjectAddress) {
-    loop {
-        let event = tokio::select! {
-            biased;
-            () = topic.ended.cancelled() => return,
-            event = stream.next() => event,
-        };
-        let item = match event {
-            Some(StreamEvent::Update(update)) => Item::Update(LiveUpdate::new(address.clone(), update)),
-            Some(StreamEvent::Overrun) => Item::Lost,
-            None => return,
-        };
-        let queues = topic.queues.lock();
-        for queue in &*queues {
+async fn fan_out(topic: Arc<Topic>, upstream: Upstream, metrics: Metrics, address: ObjectAddress) {
+    tokio::select! {
+        biased;
+        () = topic.ended.cancelled() => {}
+        () = upstream.run(|event| topic.pass(event, &metrics, &address)) => {}
+        () = topic.expire() => {}
+    }
+}
+
+impl Topic {
+    /// Waits until it is known who is present.
+    pub(super) async fn known(&self) {
+        self.known.wait().await;
+    }
+
+    /// Who is present, as far as is known.
+    pub(super) fn everyone(&self) -> Vec<Member> {
+        self.audience.lock().present.everyone()
+    }
+
+    /// What the object's leader is told from here.
+    pub(super) fn outbox(&self) -> &Outbox {
+        &self.outbox
+    }
+
+    fn pass(&self, event: StreamEvent, metrics: &Metrics, address: &ObjectAddress) {
+        let mut audience = self.audience.lock();
+        match event {
+            StreamEvent::Update(update) => {
+                audience.put(&Item::Update(LiveUpdate::new(address.clone(), update)));
+                metrics.updates_delivered.inc_by(audience.queues.len() as u64);
+            }
+            StreamEvent::Overrun => audience.put(&Item::Lost),
+            StreamEvent::Stands(present) => {
+                let moved = audience.present.stands(&present, Instant::now());
+                audience.moved(moved);
+                drop(audience);
+                // It stands again and again; known it is once.
+                let _ = self.known.set(());
+                self.awaits.notify_one();
+            }
+            StreamEvent::Moved(movement) => {
+                let moved = audience.present.moved(&movement);
+                audience.moved(moved);
+            }
+            StreamEvent::Signal(signal) => audience.put(&Item::Signal(Arc::new(LiveSignal::new(signal)))),
+        }
+    }
+
+    /// Lets go, in time, of those whom no new leader was told of.
+    async fn expire(&self) {
+        loop {
+            let next = self.audience.lock().present.next_expiry();
+            let Some(at) = next else {
+                self.awaits.notified().await;
+                continue;
+            };
+            tokio::time::sleep_until(at.into()).await;
+            let mut audience = self.audience.lock();
+            let moved = audience.present.expire(Instant::now());
+            audience.moved(moved);
+        }
+    }
+}
+
+impl Audience {
+    fn put(&self, item: &Item) {
+        for queue in &self.queues {
             queue.put(item.clone());
         }
-        metrics.updates_delivered.inc_by(queues.len() as u64);
-    }
-}
-
-impl Subscription {
-    /// How it begins. Given away, so that no subscriber keeps a whole state for as long as it lives.
-    pub fn take_opening(&mut self) -> Opening {
-        std::mem::replace(&mut self.opening, Opening::Resumed { version: self.passed })
     }
 
-    /// The last version passed on.
-    #[must_use]
-    pub fn version(&self) -> Version {
-        self.passed
-    }
-
-    /// The next event. Cancel safe. After [`Event::TooSlow`] and [`Event::GoingAway`] it repeats itself.
-    pub async fn next(&mut self) -> Event {
-        loop {
-            if let Some(over) = &self.over {
-                return over.clone();
-            }
-            if let Some(update) = self.missed.pop_front() {
-                self.passed = update.version;
-                return Event::Update(update);
-            }
-            if self.reopening.is_some() {
-                if let Some(event) = self.reopen().await {
-                    return event;
-                }
-                continue;
-            }
-            match self.queue.take().await {
-                Taken::Item(Item::Update(update)) if update.version <= self.passed => {}
-                Taken::Item(Item::Update(update)) if update.version == self.passed.next() => {
-                    self.passed = update.version;
-                    return Event::Update(update);
-                }
-                Taken::Item(Item::Update(_) | Item::Lost) => {
-                    let (hub, caller) = (self.seat.0.clone(), self.caller.clone());
-                    self.reopening = Some(ask_again(hub, caller, self.address.clone(), self.passed).boxed());
-                }
-                Taken::TooSlow => {
-                    self.seat.0.0.metrics.slow_closes.inc();
-                    self.over = Some(Event::TooSlow { version: self.passed });
-                }
-                Taken::Closed => self.over = Some(Event::GoingAway { version: self.passed }),
-            }
+    fn moved(&self, moved: Option<LivePresence>) {
+        if let Some(moved) = moved {
+            self.put(&Item::Presence(Arc::new(moved)));
         }
-    }
-
-    /// Waits for what is being read from the object's history, and goes on there.
-    async fn reopen(&mut self) -> Option<Event> {
-        let answered = self.reopening.as_mut()?.await;
-        self.reopening = None;
-        match answered.map(|answer| self.begin(answer, Some(self.passed))) {
-            Ok(Opening::Resumed { .. }) => None,
-            Ok(opening @ Opening::Init { .. }) => Some(Event::Reset(opening)),
-            Err(error) => {
-                tracing::warn!(address = %self.address, %error, "a subscription cannot go on; its client comes back");
-                self.over = Some(Event::GoingAway { version: self.passed });
-                None
-            }
-        }
-    }
-
-    /// Begins, or begins again, with what the object answered.
-    fn begin(&mut self, answer: Answer, since: Option<Version>) -> Opening {
-        match answer.outcome {
-            Outcome::Init { entries } => {
-                self.missed.clear();
-                self.passed = answer.version;
-                Opening::Init { version: answer.version, state: entries }
-            }
-            Outcome::Resumed { updates } => {
-                let updates = updates.into_iter().map(|update| LiveUpdate::new(self.address.clone(), update));
-                self.missed = updates.collect();
-                self.passed = since.expect("a subscription resumes from a version");
-                Opening::Resumed { version: answer.version }
-            }
-            other => unreachable!("an open is answered by init or resumed, not {other:?}"),
-        }
-    }
-}
-
-/// Asks an object for what came after a version, until it is led again.
-async fn ask_again(
-    hub: Hub,
-    mut caller: Caller,
-    address: ObjectAddress,
-    since: Version,
-) -> Result<Answer, Error> {
-    loop {
-        caller.deadline = Instant::now() + hub.0.reopen_within;
-        let action = Action::Open { since: Some(since) };
-        match hub.0.runtime.call(&caller, &address, action.into()).await {
-            // No leader yet: the socket stays, and its client notices nothing but the silence.
-            Err(error) if error.retry == Retry::Safe && !hub.0.closing.is_cancelled() => {
-                tokio::time::sleep(REOPEN_PAUSE).await;
-            }
-            answered => return answered,
-        }
-    }
-}
-
-impl Drop for Subscription {
-    fn drop(&mut self) {
-        self.seat.0.leave(&self.address, &self.topic, &self.queue);
     }
 }
 
 /// A subscriber's place among those that the node takes.
-struct Seat(Hub);
+pub(super) struct Seat(Hub);
 
 impl Seat {
+    /// The hub that it is in.
+    pub(super) fn hub(&self) -> &Hub {
+        &self.0
+    }
+
     fn take(hub: &Hub) -> Result<Self, Error> {
         let taken = hub.0.subscribers.fetch_add(1, Ordering::Relaxed);
         hub.0.metrics.subscribers.inc();

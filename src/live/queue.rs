@@ -6,7 +6,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
-use super::LiveUpdate;
+use super::{LivePresence, LiveSignal, LiveUpdate};
 use crate::limits;
 
 /// One thing for a subscriber.
@@ -14,6 +14,10 @@ use crate::limits;
 pub(super) enum Item {
     /// The next update.
     Update(Arc<LiveUpdate>),
+    /// Who is present has changed.
+    Presence(Arc<LivePresence>),
+    /// Somebody tells all others something.
+    Signal(Arc<LiveSignal>),
     /// Updates were lost on the way here; the subscriber reads on from its last version.
     Lost,
 }
@@ -99,6 +103,8 @@ impl Queue {
 fn size(item: &Item) -> usize {
     match item {
         Item::Update(update) => update.weight(),
+        Item::Presence(presence) => presence.native().len(),
+        Item::Signal(signal) => signal.native().len(),
         Item::Lost => 0,
     }
 }

@@ -294,6 +294,7 @@ pub(super) async fn pause(shard: &Shard, tries: u32, longest: Duration, deadline
 pub(super) enum Message {
     Call(CallForm),
     List(super::gather::ListForm),
+    Announce(super::relay::Announce),
 }
 
 #[cfg(test)]

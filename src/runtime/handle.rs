@@ -17,9 +17,8 @@ use super::failure::{self, Failure};
 use super::forward::Hints;
 use super::parts::Parts;
 use super::registry::{Entry, Registry};
-use super::relay;
+use super::relay::Upstream;
 use super::stage::{self, Attempt};
-use super::streams::Stream;
 use super::work::{Task, Work};
 use super::{Answer, Location, Options, Request};
 use crate::caller::Caller;
@@ -88,12 +87,9 @@ impl Runtime {
     /// # Errors
     ///
     /// When the caller may not read the object, or there is no such class.
-    pub fn stream(&self, caller: &Caller, address: &ObjectAddress) -> Result<Stream, Error> {
+    pub fn stream(&self, caller: &Caller, address: &ObjectAddress) -> Result<Upstream, Error> {
         self.authorize(caller, address.tenant(), address.class(), Intent::Read)?;
-        let led = self.shard_of(address).lead().ok();
-        let (feed, stream) = self.0.parts.streams.open(address);
-        self.0.tasks.spawn(relay::follow(self.clone(), caller.clone(), address.clone(), feed, led));
-        Ok(stream)
+        Ok(Upstream::open(self.clone(), caller.clone(), address.clone()))
     }
 
     /// Where an object lives.

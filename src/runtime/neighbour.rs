@@ -16,7 +16,7 @@ use super::Runtime;
 use super::forward::Message;
 use super::gather::{ListForm, ListReply};
 use super::handle::{Inner, Intent};
-use super::relay::{Watch, serve};
+use super::relay::{Watch, hear, serve};
 use super::wire::{CallForm, CallReply, ErrorForm, NotReadable, decode, encode};
 use super::work::Task;
 use crate::error::{Code, Error};
@@ -43,6 +43,7 @@ impl Application for Neighbour {
                     Ok(reply) => reply,
                     Err(error) => ListReply::Error(ErrorForm::of(&error)),
                 }),
+                Ok(Message::Announce(announce)) => encode(&hear(&runtime, announce)),
                 Err(NotReadable) => {
                     let error = Error::new(Code::Internal, NotReadable.to_string());
                     encode(&CallReply::Error(ErrorForm::of(&error)))
@@ -54,7 +55,7 @@ impl Application for Neighbour {
 
     fn stream(&self, _from: NodeId, request: Bytes) -> BoxStream<'static, Bytes> {
         match (self.0.upgrade().map(Runtime), decode::<Watch>(&request)) {
-            (Some(runtime), Ok(watch)) => serve(runtime, &watch),
+            (Some(runtime), Ok(watch)) => serve(runtime, watch),
             _ => futures_util::stream::empty().boxed(),
         }
     }

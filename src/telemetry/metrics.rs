@@ -50,6 +50,10 @@ pub enum Transport {
     native,
     /// The worker-compatible frames.
     compatible,
+    /// The native frames, with many subscriptions on a socket.
+    many,
+    /// The channels protocol of Phoenix.
+    phoenix,
     /// Server-Sent Events.
     events,
     /// Yjs editors.

@@ -5,7 +5,7 @@ use bytes::Bytes;
 use super::super::body::Fields;
 use super::super::compatible::{mapped_params, message, method_of};
 use super::super::reply;
-use super::{Dialect, Reaction};
+use super::{Dialect, Order, Reaction, Voice};
 use crate::error::{Code, Error};
 use crate::live::{LiveUpdate, Opening};
 use crate::object::{Key, ObjectAddress, Value, parse_json};
@@ -14,24 +14,27 @@ use crate::runtime::{Action, Answer, Outcome};
 /// The worker's dialect.
 pub(super) struct Worker;
 
-impl Dialect for Worker {
-    fn opening(&self, _address: &ObjectAddress, opening: &Opening) -> Bytes {
+impl Voice for Worker {
+    fn opening(&mut self, _address: &ObjectAddress, opening: &Opening, _own_id: &str, say: &mut Vec<Bytes>) {
         let frame = reply::Object::new().text("type", "init");
         let frame = match opening {
             Opening::Init { state: Some(entries), .. } => frame.raw("state", &reply::state(entries)),
             Opening::Init { state: None, .. } => frame.raw("state", "null").raw("truncated", "true"),
             Opening::Resumed { .. } => unreachable!("the worker's clients do not say what they have seen"),
         };
-        frame.end().into()
+        say.push(frame.end().into());
     }
 
-    fn update(&self, update: &LiveUpdate) -> Vec<Bytes> {
+    fn update(&mut self, update: &LiveUpdate, say: &mut Vec<Bytes>) {
         if update.deleted_object {
-            return vec![Bytes::from_static(br#"{"type":"init","state":{}}"#)];
+            say.push(Bytes::from_static(br#"{"type":"init","state":{}}"#));
+        } else {
+            say.extend_from_slice(update.compatible());
         }
-        update.compatible().to_vec()
     }
+}
 
+impl Dialect for Worker {
     fn receive(&self, frame: &[u8]) -> Option<Reaction> {
         let mut fields = match parse_json(frame) {
             Ok(serde_json::Value::Object(fields)) => fields,
@@ -46,17 +49,20 @@ impl Dialect for Worker {
             "set" => Some(set(id, fields)),
             "echo" => {
                 let data = fields.remove("data").unwrap_or(serde_json::Value::Null);
-                Some(Reaction::SayInTurn(
-                    beginning("echo_response", id).raw("data", Value::from_json(data).as_str()).end().into(),
-                ))
+                let frame = beginning("echo_response", id).raw("data", Value::from_json(data).as_str());
+                Some(in_turn(frame.end().into()))
             }
             _ => None,
         }
     }
 }
 
+fn in_turn(frame: Bytes) -> Reaction {
+    Reaction::Order(Order::Say(frame))
+}
+
 fn failed() -> Reaction {
-    Reaction::SayInTurn(Bytes::from_static(br#"{"type":"error","error":"Failed to process message"}"#))
+    in_turn(Bytes::from_static(br#"{"type":"error","error":"Failed to process message"}"#))
 }
 
 fn beginning(kind: &str, id: serde_json::Value) -> reply::Object {
@@ -66,21 +72,21 @@ fn beginning(kind: &str, id: serde_json::Value) -> reply::Object {
 fn method(id: serde_json::Value, mut fields: Fields) -> Reaction {
     let sent = fields.get("method").and_then(serde_json::Value::as_str);
     let Some(method) = sent.and_then(method_of).map(str::to_owned) else {
-        return Reaction::SayInTurn(response(id, Err(Error::new(Code::MethodNotFound, "Method not found"))));
+        return in_turn(response(id, Err(Error::new(Code::MethodNotFound, "Method not found"))));
     };
     let params = match fields.remove("params") {
         None | Some(serde_json::Value::Null) => Fields::new(),
         Some(serde_json::Value::Object(params)) => params,
         Some(_) => {
             let error = Error::new(Code::InvalidRequest, "Parameters are a JSON object");
-            return Reaction::SayInTurn(response(id, Err(error)));
+            return in_turn(response(id, Err(error)));
         }
     };
     let params = mapped_params(&method, params);
-    Reaction::Call(
+    Reaction::Order(Order::Call(
         Box::new(Action::Call { method, params }.into()),
-        Box::new(move |result| response(id, result)),
-    )
+        Box::new(move |result| vec![response(id, result)]),
+    ))
 }
 
 fn response(id: serde_json::Value, result: Result<Answer, Error>) -> Bytes {
@@ -102,38 +108,36 @@ fn key_in(fields: &Fields) -> Option<Key> {
 fn get(id: serde_json::Value, fields: Fields) -> Reaction {
     let Some(key) = key_in(&fields) else { return failed() };
     let action = Action::Get { key: key.clone() };
-    Reaction::Call(
+    Reaction::Order(Order::Call(
         Box::new(action.into()),
         Box::new(move |result| match result {
             Ok(Answer { outcome: Outcome::Value(value), .. }) => {
                 let value = value.unwrap_or_else(Value::null);
-                beginning("get_response", id)
-                    .text("key", key.as_str())
-                    .raw("value", value.as_str())
-                    .end()
-                    .into()
+                let frame = beginning("get_response", id).text("key", key.as_str());
+                vec![frame.raw("value", value.as_str()).end().into()]
             }
             Ok(_) => unreachable!("a key is answered by its value"),
-            Err(error) => response(id, Err(error)),
+            Err(error) => vec![response(id, Err(error))],
         }),
-    )
+    ))
 }
 
 fn set(id: serde_json::Value, mut fields: Fields) -> Reaction {
     let Some(key) = key_in(&fields) else { return failed() };
     let Some(value) = fields.remove("value") else {
-        return Reaction::SayInTurn(response(id, Err(Error::new(Code::InvalidRequest, "Missing value"))));
+        return in_turn(response(id, Err(Error::new(Code::InvalidRequest, "Missing value"))));
     };
     let action = Action::Put { key: key.clone(), value };
-    Reaction::Call(
+    Reaction::Order(Order::Call(
         Box::new(action.into()),
         Box::new(move |result| match result {
             Ok(_) => {
-                beginning("set_response", id).text("key", key.as_str()).text("status", "success").end().into()
+                let frame = beginning("set_response", id).text("key", key.as_str());
+                vec![frame.text("status", "success").end().into()]
             }
-            Err(error) => response(id, Err(error)),
+            Err(error) => vec![response(id, Err(error))],
         }),
-    )
+    ))
 }
 
 #[cfg(test)]
@@ -143,10 +147,11 @@ mod tests {
 
     fn said(frame: &str) -> String {
         match Worker.receive(frame.as_bytes()) {
-            Some(Reaction::Say(frame) | Reaction::SayInTurn(frame)) => {
+            Some(Reaction::Say(frame) | Reaction::Order(Order::Say(frame))) => {
                 String::from_utf8(frame.to_vec()).expect("frames are text")
             }
-            Some(Reaction::Call(request, _)) => format!("{:?}", request.action),
+            Some(Reaction::Order(Order::Call(request, _))) => format!("{:?}", request.action),
+            Some(Reaction::Order(_)) => "another order".to_owned(),
             None => "nothing".to_owned(),
         }
     }
@@ -189,17 +194,19 @@ mod tests {
 
     #[test]
     fn what_calls_are_answered_with() {
-        let Some(Reaction::Call(_, reply)) = Worker.receive(br#"{"type":"get","id":[1],"key":"k"}"#) else {
+        let Some(Reaction::Order(Order::Call(_, reply))) =
+            Worker.receive(br#"{"type":"get","id":[1],"key":"k"}"#)
+        else {
             panic!("a get is a call")
         };
         let frame = reply(Ok(Answer { version: Version(1), outcome: Outcome::Value(None) }));
-        assert_eq!(frame, r#"{"type":"get_response","id":[1],"key":"k","value":null}"#);
-        let Some(Reaction::Call(_, reply)) =
+        assert_eq!(frame, [r#"{"type":"get_response","id":[1],"key":"k","value":null}"#]);
+        let Some(Reaction::Order(Order::Call(_, reply))) =
             Worker.receive(br#"{"type":"set","id":"s","key":"k","value":1}"#)
         else {
             panic!("a set is a call")
         };
         let frame = reply(Ok(Answer { version: Version(1), outcome: Outcome::Put }));
-        assert_eq!(frame, r#"{"type":"set_response","id":"s","key":"k","status":"success"}"#);
+        assert_eq!(frame, [r#"{"type":"set_response","id":"s","key":"k","status":"success"}"#]);
     }
 }

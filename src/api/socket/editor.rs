@@ -25,11 +25,11 @@ use crate::api::{ApiState, Place};
 use crate::caller::Caller;
 use crate::error::{Code, Error, Retry};
 use crate::limits::BODY_MAX_BYTES;
-use crate::live::{Event, LiveUpdate, Opening, Subscription};
+use crate::live::{Event, LivePresence, LiveUpdate, Opening, Subscription};
 use crate::object::ObjectAddress;
-use crate::runtime::{Action, Answer, Outcome};
+use crate::runtime::{Action, Answer, Member, Outcome};
 use crate::telemetry::Transport;
-use awareness::Awareness;
+use awareness::{Awareness, Change};
 use message::Message;
 
 /// Bytes of updates that wait for the call before them; the frame that exceeds it is the last that is read.
@@ -209,7 +209,10 @@ struct Session {
 
 impl Session {
     fn begin(desk: Desk, wire: Wire, known: Bytes, mut subscription: Subscription) -> Self {
-        let missed = matches!(subscription.take_opening(), Opening::Init { .. });
+        let (missed, present) = match subscription.take_opening() {
+            Opening::Init { present, .. } => (true, present),
+            Opening::Resumed { present, .. } => (false, present),
+        };
         let keepalive = Keepalive::every(desk.api.settings().ping_interval);
         let mut session = Self {
             desk,
@@ -229,6 +232,7 @@ impl Session {
             leaving: false,
         };
         session.say(&Message::Step1(session.known.clone()));
+        session.moved(&LivePresence::new(present, Vec::new(), Vec::new()));
         session
     }
 
@@ -324,10 +328,7 @@ impl Session {
             Ok(Message::Update(update)) if !self.awaits_all => self.gathered.add(update, false),
             Ok(Message::Update(_) | Message::Other) => {}
             Ok(Message::Awareness(news)) => match self.awareness.receive(&news) {
-                Ok(changes) => {
-                    let echo = self.awareness.echo(&changes);
-                    self.say_awareness(echo);
-                }
+                Ok(changes) => self.shows(changes),
                 Err(error) => return Some(malformed(&error)),
             },
             Ok(Message::QueryAwareness) => self.say_awareness(self.awareness.everyone()),
@@ -342,7 +343,15 @@ impl Session {
         while let Some(next) = event {
             match next {
                 Event::Update(update) => self.updated(&update),
-                Event::Reset(_) => self.missed = true,
+                Event::Presence(presence) => self.moved(&presence),
+                // Editors have no word for it.
+                Event::Signal(_) => {}
+                Event::Reset(opening) => {
+                    self.missed = true;
+                    if let Opening::Init { present, .. } = opening {
+                        self.moved(&LivePresence::new(present, Vec::new(), Vec::new()));
+                    }
+                }
                 // What was passed on is written first; then the subscription says the same again.
                 Event::TooSlow { .. } if !self.wire.is_clear() => break,
                 Event::TooSlow { version } => {
@@ -367,6 +376,31 @@ impl Session {
         if update.deleted_object {
             // It begins anew, and the editor is to send what it still has once it writes again.
             self.known = KNOWS_NOTHING;
+        }
+    }
+
+    /// Others came, went, or show something else.
+    fn moved(&mut self, presence: &LivePresence) {
+        let entered = presence.joined.iter().chain(&presence.changed);
+        let entered = entered.map(|member| (&*member.id, &member.data, member.clock));
+        let news = self.awareness.hear(entered, presence.left.iter().map(|id| &**id));
+        self.say_awareness(news);
+    }
+
+    /// The editor shows something else of itself: all others are told.
+    fn shows(&mut self, changes: Vec<Change>) {
+        let echo = self.awareness.echo(&changes);
+        self.say_awareness(echo);
+        for change in changes {
+            match change {
+                Change::Enter { id, state: data, clock } => {
+                    // What is too much is not shown to others; the editor has no word for that.
+                    if let Err(error) = self.subscription.enter(Member { id: id.into(), data, clock }) {
+                        tracing::debug!(%error, "an editor is not shown");
+                    }
+                }
+                Change::Exit { id } => self.subscription.exit(&id.into()),
+            }
         }
     }
 
