@@ -141,10 +141,10 @@ impl Editor {
 /// Writes a number as the protocol does.
 fn number(mut number: u64, out: &mut Vec<u8>) {
     while number > 0x7f {
-        out.push((number & 0x7f) as u8 | 0x80);
+        out.push(u8::try_from(number & 0x7f).expect("seven bits") | 0x80);
         number >>= 7;
     }
-    out.push(number as u8);
+    out.push(u8::try_from(number).expect("seven bits"));
 }
 
 fn read(bytes: &mut &[u8]) -> u64 {
