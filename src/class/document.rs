@@ -5,19 +5,23 @@
 //! `content`: an update carries the `delta` that leads from one text to the next.
 
 mod delta;
+mod past;
 mod screen;
 mod shared;
 mod text;
+mod undo;
 
 use bytes::Bytes;
 use serde_json::{Value as Json, json};
 
+use crate::limits::DOCUMENT_VERSIONS_MAX;
 use crate::object::{Key, Page, Refusal, Turn, Value, Version};
 
 use super::parameters::{integer, optional, text as text_of};
 use super::{Class, Difference, Parameters, parse_key};
 use shared::Shared;
 use text::{Edit, Editing};
+use undo::Step;
 
 const CONTENT: &str = "content";
 const VERSION: &str = "version";
@@ -87,6 +91,26 @@ impl Class for Document {
         Ok(Shared::take(turn)?.emptied())
     }
 
+    fn ask(&self, turn: &mut Turn<'_>, question: &str, parameters: &Parameters) -> Result<Json, Refusal> {
+        match question {
+            "versions" => {
+                let before =
+                    optional(parameters, "before").map(|_| number(parameters, "before")).transpose()?;
+                let limit = number(parameters, "limit")?.min(DOCUMENT_VERSIONS_MAX);
+                past::list(turn, usize::try_from(limit).unwrap_or(usize::MAX), before)
+            }
+            "version" => {
+                let version = number(parameters, VERSION)?;
+                let units = shared(turn, Shared::units)?;
+                match past::content(turn, units, version)? {
+                    Some(content) => Ok(json!({ VERSION: version, CONTENT: content })),
+                    None => Err(Refusal::NotFound { detail: format!("version {version} is not kept") }),
+                }
+            }
+            _ => Err(Refusal::MethodNotFound { method: question.to_owned() }),
+        }
+    }
+
     fn get(&self, turn: &mut Turn<'_>, key: &Key) -> Result<Option<Value>, Refusal> {
         if key.as_str() != CONTENT {
             return turn.get(key.as_str());
@@ -116,6 +140,8 @@ struct Outcome {
     update: Option<Bytes>,
     /// How the text changed, in Quill's form.
     delta: Json,
+    /// How the text before is found again; none if it is not.
+    way_back: Option<Vec<Step>>,
 }
 
 fn read(turn: &mut Turn<'_>) -> Result<Json, Refusal> {
@@ -140,8 +166,10 @@ fn update(turn: &mut Turn<'_>, parameters: &Parameters) -> Result<Json, Refusal>
 
 fn change(turn: &mut Turn<'_>, edits: &[Edit<'_>]) -> Result<Json, Refusal> {
     let shared = Shared::take(turn)?;
-    let outcome =
-        shared.edit(|editing: &mut Editing<'_, '_>| edits.iter().try_for_each(|edit| editing.apply(edit)))?;
+    let deletes = edits.iter().any(|edit| !matches!(edit, Edit::Insert { .. }));
+    let outcome = shared.edit(deletes, |editing: &mut Editing<'_, '_>| {
+        edits.iter().try_for_each(|edit| editing.apply(edit))
+    })?;
     let content = shared.content();
     finish(turn, shared, outcome)?;
     answer(turn, &content, turn.next_version())
@@ -152,6 +180,7 @@ fn finish(turn: &mut Turn<'_>, mut shared: Box<Shared>, outcome: Outcome) -> Res
         shared.keep(turn, update.clone())?;
         turn.attach(update);
     }
+    past::record(turn, || shared.units(), outcome.way_back)?;
     let version = turn.next_version();
     turn.put_value(&parse_key(VERSION)?, Value::from(version.0))?;
     turn.put(LAST_MODIFIED, &turn.now())?;
@@ -219,13 +248,17 @@ fn parse_edit<'p>(method: &str, parameters: &'p Parameters) -> Result<Edit<'p>, 
     }
 }
 
+/// A whole number from 0.
+fn number(parameters: &Parameters, name: &str) -> Result<u64, Refusal> {
+    let number = super::parameters::required(parameters, name)?;
+    number
+        .as_u64()
+        .ok_or_else(|| Refusal::invalid(format!("parameter {name:?} must be a whole number from 0")))
+}
+
 /// A count of UTF-16 units. One beyond the machine's numbers is past the end of any text.
 fn position(parameters: &Parameters, name: &str) -> Result<usize, Refusal> {
-    let number = super::parameters::required(parameters, name)?;
-    let number = number
-        .as_u64()
-        .ok_or_else(|| Refusal::invalid(format!("parameter {name:?} must be a whole number from 0")))?;
-    Ok(usize::try_from(number).unwrap_or(usize::MAX))
+    Ok(usize::try_from(number(parameters, name)?).unwrap_or(usize::MAX))
 }
 
 #[cfg(test)]

@@ -25,8 +25,8 @@ use crate::object::{Page, Refusal, StorageError, Turn};
 
 use super::super::Difference;
 use super::screen::{CLIENT_ID_BITS, Screened, screen, state_vector};
-use super::text::Editing;
-use super::{Outcome, delta};
+use super::text::{Editing, units_of};
+use super::{Outcome, delta, undo};
 
 const SNAPSHOT: &str = "snapshot";
 const TAIL: &str = "update/";
@@ -115,12 +115,19 @@ impl Shared {
         replayed.map_err(|_| damaged(&"an update cannot be applied"))?.0
     }
 
-    /// Edits the text in one transaction.
+    /// The text's units, what is embedded being one each.
+    pub(super) fn units(&self) -> Vec<u16> {
+        units_of(&self.text, &self.doc.transact())
+    }
+
+    /// Edits the text in one transaction; `deletes` says whether it may take something away.
     pub(super) fn edit(
         &self,
+        deletes: bool,
         change: impl FnOnce(&mut Editing<'_, '_>) -> Result<(), Refusal>,
     ) -> Result<Outcome, Refusal> {
-        let edited = self.observed(|transaction| change(&mut Editing::new(self.text.clone(), transaction)?));
+        let edited =
+            self.observed(deletes, |transaction| change(&mut Editing::new(self.text.clone(), transaction)?));
         edited.unwrap_or_else(|panic| resume_unwind(panic))
     }
 
@@ -130,18 +137,20 @@ impl Shared {
             Refusal::invalid(format!("the bytes are no update of a Yjs document: {why}"))
         };
         let mut known = self.doc.transact().state_vector();
+        let mut deletes = false;
         for bytes in updates {
             let passed = screen(bytes, |client| known.get(&ClientID::new(client)));
             let passed = passed.map_err(|error| match error {
                 Screened::Gap => lacks_updates(),
                 _ => refuse(&error),
             })?;
+            deletes |= passed.deletes;
             // As the next one finds it: one that is not applied as a whole ends the turn.
             for (client, clock) in passed.clocks {
                 known.set_max(ClientID::new(client), clock);
             }
         }
-        let applied = self.observed(|transaction| {
+        let applied = self.observed(deletes, |transaction| {
             for bytes in updates {
                 let update = Update::decode_v1(bytes).map_err(|error| refuse(&error))?;
                 transaction.apply_update(update).map_err(|error| refuse(&error))?;
@@ -188,20 +197,32 @@ impl Shared {
         emptied.unwrap_or_else(|panic| resume_unwind(panic)).1.map(Bytes::from)
     }
 
-    /// Changes the document in one transaction and sees how the text changes.
+    /// Changes the document in one transaction and sees how the text changes. The text before is looked at only if the
+    /// change may take something away: it is as long as the document.
     fn observed(
         &self,
+        deletes: bool,
         change: impl FnOnce(&mut TransactionMut<'_>) -> Result<(), Refusal>,
     ) -> thread::Result<Result<Outcome, Refusal>> {
         const OBSERVER: &str = "delta";
-        let seen = Rc::new(RefCell::new(Json::Array(Vec::new())));
+        let seen = Rc::new(RefCell::new((Json::Array(Vec::new()), Vec::new())));
         let seen_inside = Rc::clone(&seen);
         self.text.observe(OBSERVER, move |transaction, event| {
-            seen_inside.replace(delta::to_json(event.delta(transaction)));
+            let delta = event.delta(transaction);
+            seen_inside.replace((delta::to_json(delta), undo::changes(delta)));
         });
-        let (result, update) = in_transaction(&self.doc, change)?;
+        let mut before = (0, None);
+        let (result, update) = in_transaction(&self.doc, |transaction| {
+            let units = deletes.then(|| units_of(&self.text, transaction));
+            before = (self.text.len(transaction) as usize, units);
+            change(transaction)
+        })?;
         self.text.unobserve(OBSERVER);
-        Ok(result.map(|()| Outcome { update: update.map(Bytes::from), delta: seen.take() }))
+        let (delta, changes) = seen.take();
+        let length = self.text.len(&self.doc.transact()) as usize;
+        let (length_before, units) = before;
+        let way_back = undo::way_back(&changes, units.as_deref(), length_before, length);
+        Ok(result.map(|()| Outcome { update: update.map(Bytes::from), delta, way_back }))
     }
 
     /// Keeps the document after a change, of which this is the update: it is appended to the tail, or all is

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use yrs::types::text::YChange;
-use yrs::{Any, GetString, Out, Text, TextRef, TransactionMut};
+use yrs::{Any, GetString, Out, ReadTxn, Text, TextRef, TransactionMut};
 
 use crate::limits::DOCUMENT_MAX_BYTES;
 use crate::object::Refusal;
@@ -152,7 +152,7 @@ impl<'t, 'd> Editing<'t, 'd> {
 }
 
 /// The units of the text, what is embedded being one each.
-fn units_of(text: &TextRef, transaction: &TransactionMut<'_>) -> Vec<u16> {
+pub(super) fn units_of(text: &TextRef, transaction: &impl ReadTxn) -> Vec<u16> {
     let plain: Vec<u16> = text.get_string(transaction).encode_utf16().collect();
     if plain.len() == text.len(transaction) as usize {
         return plain;
@@ -165,6 +165,13 @@ fn units_of(text: &TextRef, transaction: &TransactionMut<'_>) -> Vec<u16> {
         }
     }
     units
+}
+
+/// The text that units show: without what is embedded.
+pub(super) fn shown(units: &[u16]) -> String {
+    let text: Vec<u16> =
+        units.iter().enumerate().filter(|(at, _)| !is_embed(units, *at)).map(|(_, unit)| *unit).collect();
+    String::from_utf16_lossy(&text)
 }
 
 /// The range of `old` and that of `new` which differ: what comes before and after is the same. What is embedded
