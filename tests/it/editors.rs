@@ -230,3 +230,40 @@ async fn editors_see_each_other_through_all_nodes() {
     third.until("its own", |editor| editor.people.contains_key(&33)).await;
     assert_eq!(third.people.len(), 1);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn versions_are_read_through_any_node() {
+    let members = Members::three().await;
+    let node = members.get(1);
+    let versions = format!("{NOTES}/versions");
+    node.get(&versions).await.expect_problem(404, "object_not_found");
+    node.put(NOTES, &json!({"content": "over HTTP"})).await.expect(201);
+    let mut editor = Editor::open(members.get(2).address(), "notes", 11).await;
+    editor.until("the text", |editor| editor.content() == "over HTTP").await;
+    editor.insert(0, "typed, then ").await;
+    editor.until("its own", |editor| editor.heard.contains(&"update")).await;
+    node.post(&format!("{NOTES}/methods/delete"), &json!({"index": 0, "length": 7})).await.expect(200);
+    for number in 1..=3 {
+        let node = members.get(number);
+        let page = node.get(&format!("{versions}?limit=2")).await.expect(200).json();
+        let found: Vec<_> =
+            page["versions"].as_array().expect("a list").iter().map(|row| &row["version"]).collect();
+        assert_eq!((found, &page["cursor"]), (vec![&json!(3), &json!(2)], &json!("2")), "{page}");
+        assert_eq!(page["versions"][0]["by"], "local");
+        let rest = node.get(&format!("{versions}?cursor=2")).await.expect(200).json();
+        assert_eq!((&rest["versions"][0]["version"], &rest["cursor"]), (&json!(1), &json!(null)));
+        for (version, content) in [(1, "over HTTP"), (2, "typed, then over HTTP"), (3, "then over HTTP")] {
+            let read = node.get(&format!("{versions}/{version}")).await.expect(200).json();
+            assert_eq!(read, json!({"version": version, "content": content}));
+        }
+        node.get(&format!("{versions}/4")).await.expect_problem(404, "not_found");
+        node.get(&format!("{versions}/x")).await.expect_problem(400, "invalid_request");
+        node.get(&format!("{versions}?cursor=x")).await.expect_problem(400, "invalid_request");
+        node.get("/v1/objects/counter/notes/versions").await.expect_problem(404, "not_found");
+    }
+    // Other routes of documents are found as before.
+    node.get(&format!("{NOTES}/state/content")).await.expect(200);
+    node.get(&format!("{NOTES}/location")).await.expect(200);
+    node.delete(NOTES).await.expect(204);
+    node.get(&versions).await.expect_problem(404, "object_not_found");
+}

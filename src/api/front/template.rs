@@ -15,6 +15,8 @@ pub(super) fn of(path: &str) -> &'static str {
         count += 1;
     }
     match parts.get(..count).unwrap_or_default() {
+        ["v1", "objects", "document", _, "versions"] => "/v1/objects/document/{name}/versions",
+        ["v1", "objects", "document", _, "versions", _] => "/v1/objects/document/{name}/versions/{version}",
         ["v1", "objects", rest @ ..] => object(rest),
         ["v1", "cluster"] => "/v1/cluster",
         ["v1", "nodes"] => "/v1/nodes",
