@@ -35,6 +35,7 @@ mod model;
 mod operating;
 mod order;
 mod readme;
+mod resume;
 mod shutdown;
 mod snapshots;
 mod sockets;

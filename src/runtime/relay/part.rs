@@ -224,7 +224,7 @@ mod tests {
             b"\x02",
             b"\x02\0\0\0",
             b"\x02\0\0\0\x09{}",
-            b"\x03[]",
+            b"\x03{\"entered\":1}",
         ] {
             assert!(decode(&Bytes::from_static(rubbish)).is_err(), "{rubbish:?}");
         }
