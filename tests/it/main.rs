@@ -23,6 +23,7 @@ mod crash;
 mod cuts;
 mod deploy;
 mod disks;
+mod editors;
 mod encrypted;
 mod flush;
 mod golden;
