@@ -76,6 +76,17 @@ pub const PAGE_MAX: usize = 1_000;
 pub const PAGE_DEFAULT: usize = 100;
 /// Updates that may wait between an object's leader and a gateway; beyond it the gateway reads the history.
 pub const STREAM_MAX_UPDATES: usize = 1_024;
+/// Bytes of log entries that a class feed reads at once: few enough events that a subscriber's queue holds several
+/// times as many.
+pub const FEED_PAGE_BYTES: usize = 64 * 1024;
+/// Parts of a class feed that may wait for the one who puts them together on a gateway.
+pub const FEED_PARTS_WAITING: usize = 16;
+/// How often a shard in which nothing of a class happens tells its feed how far it has come, so that cursors stay new.
+pub const FEED_POSITION_EVERY: Duration = Duration::from_secs(1);
+/// Entries that a subscriber of a feed may be behind when its queue begins to fill.
+pub const FEED_JOIN_ENTRIES: u64 = 256;
+/// Times a subscriber of a feed catches up before its queue begins to fill however far it is behind.
+pub const FEED_JOIN_ROUNDS: u32 = 4;
 /// How long the other nodes are waited for when an operator asks how the cluster is.
 pub const SURVEY_WITHIN: Duration = Duration::from_secs(1);
 /// Pause before a call is tried again that found no leader; it doubles with each try.

@@ -5,14 +5,17 @@
 //! sockets in here; `api` takes events from a [`Subscription`] and writes them in its dialect.
 //!
 //! What a subscriber is promised: after the opening, each version once, in order. A subscriber that
-//! does not keep up is told its last version and let go; it never delays anyone.
+//! does not keep up is told its last version and let go; it never delays anyone. A subscriber of a
+//! class (`feed`) is promised the same of every object of it, with cursors in the place of versions.
 
+mod feed;
 mod hub;
 mod presence;
 mod queue;
 mod subscription;
 mod update;
 
+pub use feed::{FeedEvent, FeedOpening, FeedSubscription, FeedUpdate};
 pub use hub::Hub;
 pub use presence::{LivePresence, LiveSignal, write_members};
 pub use subscription::{Event, Opening, Subscription};

@@ -8,13 +8,14 @@
 //!
 //! Beside that way: `life` starts and stops it all; `active` is what an object in memory consists of;
 //! `passivation` puts idle objects to sleep, `alarms` wakes those whose time has come,
-//! `lists` gathers over all shards.
+//! `lists` gathers over all shards, `feed` reads the updates of a class from their logs.
 
 mod activation;
 mod active;
 mod alarms;
 mod cursor;
 mod failure;
+mod feed;
 mod forward;
 mod gate;
 mod gather;
@@ -50,6 +51,7 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
 
+pub use feed::{Feed, Following, Logged, Part};
 pub use handle::{Intent, Runtime};
 pub use health::Room;
 pub use machine::ObjectMachine;

@@ -11,14 +11,14 @@ use axum::{Json, Router};
 use serde::Serialize;
 
 #[derive(Serialize)]
-struct Called {
-    result: Counter,
-    version: u64,
+pub(crate) struct Called {
+    pub(crate) result: Counter,
+    pub(crate) version: u64,
 }
 
 #[derive(Serialize)]
-struct Counter {
-    value: u64,
+pub(crate) struct Counter {
+    pub(crate) value: u64,
 }
 
 #[derive(Serialize)]
@@ -30,17 +30,24 @@ struct Read {
     updated_at: &'static str,
 }
 
+/// When everything happened that this handler tells of.
+pub(crate) const TIMESTAMP: &str = "2026-11-21T02:11:36.224Z";
+
+/// The routes.
+pub(crate) fn router() -> Router {
+    Router::new()
+        .route("/v1/objects/counter/{name}/methods/increment", post(increment))
+        .route("/v1/objects/counter/{name}", get(read))
+        .with_state(Arc::new(AtomicU64::new(0)))
+}
+
 /// Serves until the process is killed; says its address on the first line.
-pub(crate) fn serve() {
+pub(crate) fn serve(router: Router) {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
     runtime.block_on(async {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         println!("listening on http://{}", listener.local_addr().expect("it is bound"));
         std::io::stdout().flush().expect("the output is open");
-        let router = Router::new()
-            .route("/v1/objects/counter/{name}/methods/increment", post(increment))
-            .route("/v1/objects/counter/{name}", get(read))
-            .with_state(Arc::new(AtomicU64::new(0)));
         axum::serve(listener, router).await.expect("it serves");
     });
 }
@@ -52,6 +59,5 @@ async fn increment(State(count): State<Arc<AtomicU64>>, Path(_name): Path<String
 
 async fn read(State(count): State<Arc<AtomicU64>>, Path(name): Path<String>) -> Json<Read> {
     let version = count.load(Ordering::Relaxed);
-    let updated_at = "2026-11-21T02:11:36.224Z";
-    Json(Read { class: "counter", name, version, state: Counter { value: version }, updated_at })
+    Json(Read { class: "counter", name, version, state: Counter { value: version }, updated_at: TIMESTAMP })
 }

@@ -30,6 +30,11 @@ pub(crate) async fn touch_each(address: SocketAddr, count: usize, request: fn(us
 
 /// One request and its answer, which must be 200 and small.
 pub(crate) async fn exchange(stream: &mut TcpStream, request: &str) -> io::Result<()> {
+    exchange_for(stream, request).await.map(drop)
+}
+
+/// The same, and gives the answer's body.
+pub(crate) async fn exchange_for(stream: &mut TcpStream, request: &str) -> io::Result<String> {
     stream.write_all(request.as_bytes()).await?;
     let mut answer = Vec::new();
     loop {
@@ -49,7 +54,7 @@ pub(crate) async fn exchange(stream: &mut TcpStream, request: &str) -> io::Resul
             .unwrap_or(0);
         if body.len() >= length {
             let is_good = head.starts_with("HTTP/1.1 200");
-            return if is_good { Ok(()) } else { Err(io::Error::other(text.into_owned())) };
+            return if is_good { Ok(body.to_owned()) } else { Err(io::Error::other(text.into_owned())) };
         }
     }
 }

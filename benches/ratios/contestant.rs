@@ -52,8 +52,17 @@ impl Contestant {
 
     /// The bare axum handler: this program, another process.
     pub(crate) fn bare() -> Self {
+        Self::of_this_program("bare")
+    }
+
+    /// The bare axum handler that broadcasts.
+    pub(crate) fn broadcast() -> Self {
+        Self::of_this_program("broadcast")
+    }
+
+    fn of_this_program(word: &str) -> Self {
         let mut command = Command::new(std::env::current_exe().expect("this program has a path"));
-        command.arg("bare");
+        command.arg(word);
         Self::spoken(command)
     }
 

@@ -10,17 +10,21 @@
 //! Object (skipped, and said so, where npm cannot get it). Three nodes are compared with three of etcd (skipped where
 //! there is no `etcd`; Debian: etcd-server) and with one node; of their failover the distribution is shown.
 //!
+//! Another bare handler broadcasts, for the measure of what telling many costs.
+//!
 //! `benches/run [--rounds N] [--slice SECONDS] [--only WORD] [--json FILE]`.
 
 #![allow(clippy::print_stdout, clippy::indexing_slicing, reason = "a benchmark reports to a person")]
 
 mod bare;
+mod broadcast;
 mod client;
 mod contestant;
 mod etcd;
 mod failover;
 mod figures;
 mod idle;
+mod live;
 mod memory;
 mod rates;
 mod replicated;
@@ -65,9 +69,10 @@ impl Plan {
 
 fn main() {
     let mut words = std::env::args().skip(1);
-    if std::env::args().nth(1).as_deref() == Some("bare") {
-        bare::serve();
-        return;
+    match std::env::args().nth(1).as_deref() {
+        Some("bare") => return bare::serve(bare::router()),
+        Some("broadcast") => return bare::serve(broadcast::router()),
+        _ => {}
     }
     let plan = Plan::read(&mut words);
     let mut figures = Figures::new();
@@ -76,6 +81,9 @@ fn main() {
     }
     if plan.wants("memory") {
         memory::measure(&mut figures);
+    }
+    if plan.wants("live") {
+        live::measure(&plan, &mut figures);
     }
     if plan.wants("start") {
         start::measure(&mut figures);

@@ -6,7 +6,7 @@ use crate::contestant::Contestant;
 use crate::figures::{Better, Figures};
 
 const OBJECTS: usize = 20_000;
-const SOCKETS: usize = 5_000;
+const SOCKETS: usize = 10_000;
 /// Objects that the sockets are spread over.
 const WATCHED: usize = 1_000;
 const KIB: f64 = 1_024.0;

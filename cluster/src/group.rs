@@ -17,7 +17,9 @@ pub(crate) mod apply;
 #[cfg(test)]
 mod conformance;
 pub(crate) mod lease;
+pub(crate) mod order;
 mod proposer;
+mod replay;
 pub(crate) mod standing;
 mod transfer;
 mod view;
@@ -38,6 +40,7 @@ use tokio::sync::watch;
 use crate::group::apply::StateMachine;
 use crate::group::lease::Lease;
 pub(crate) use crate::group::proposer::{Pack, Proposer, ProposerBounds};
+pub use crate::group::replay::{AppliedEntry, Page, Replay, ReplayError};
 use crate::group::standing::Standing;
 use crate::layout::{LogIndex, NodeId, ShardId, Term};
 use crate::metrics::ShardMetrics;
@@ -198,6 +201,23 @@ impl Shard {
     #[must_use]
     pub fn applied(&self) -> LogIndex {
         self.0.standing.applied_index()
+    }
+
+    /// Waits until more than `index` is applied here.
+    ///
+    /// # Errors
+    ///
+    /// When that will never be.
+    pub async fn wait_applied_beyond(&self, index: LogIndex) -> Result<(), Stopped> {
+        self.0.standing.wait_applied_beyond(index).await.map_err(Stopped)
+    }
+
+    /// Reads again what was applied here, in log order, from behind an index on; from behind what is applied now
+    /// without one. Only what is durable on a majority is ever applied, so it is true whoever leads.
+    #[must_use]
+    pub fn replay(&self, after: Option<LogIndex>) -> Replay {
+        let log = self.0.raft.as_ref().map(|running| running.log.clone());
+        Replay::new(self.0.standing.clone(), log, after)
     }
 
     /// The last index whose writes are in `RocksDB`.

@@ -48,7 +48,8 @@ mod status;
 mod storage;
 
 pub use application::Application;
-pub use group::{Done, NotLeading, Shard, Stopped, Verdict, Why};
+pub use group::{AppliedEntry, Done, NotLeading, Page, Replay, ReplayError};
+pub use group::{Shard, Stopped, Verdict, Why};
 pub use groups::{ChangeError, Lost, SaveError, SaveProgress, WishError};
 pub use groups::{Clock, Cluster, OpenError};
 pub use layout::{LogIndex, NodeId, SLOTS, ShardId, ShardLayout, Slot, Term};

@@ -98,6 +98,9 @@ impl Default for Options {
     }
 }
 
+/// Most entries of a shard on their way at once. Behind one that was refused, so many may be in the log without
+/// taking effect; who reads the log again looks back so far for it.
+pub(crate) const ENTRIES_IN_FLIGHT_MAX: usize = 16;
 /// Most shards of a cluster: each costs tasks and timers on every node that has a replica.
 pub(crate) const SHARDS_MAX: u16 = 1_024;
 
@@ -112,7 +115,10 @@ impl Options {
         let wrong = [
             (self.shards == 0 || self.shards > SHARDS_MAX, "shards must be between 1 and 1024"),
             (self.replication_factor == 0, "replication_factor must be at least 1"),
-            (self.entries_in_flight == 0, "entries_in_flight must be at least 1"),
+            (
+                self.entries_in_flight == 0 || self.entries_in_flight > ENTRIES_IN_FLIGHT_MAX,
+                "entries_in_flight must be between 1 and 16",
+            ),
             (self.entry_bytes_max == 0, "entry_bytes_max must be at least 1"),
             (self.entry_bytes_max > u32::MAX as usize / 2, "entry_bytes_max must be below 2 GiB"),
             (self.heartbeat.is_zero(), "heartbeat must be longer than nothing"),

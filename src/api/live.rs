@@ -58,7 +58,7 @@ pub(super) async fn open_many(State(api): State<ApiState>, request: Request) -> 
     Ok(socket::open_many(&api, upgrade, caller))
 }
 
-/// The channels protocol of Phoenix, on topics `durable_object:{id}` and `object:{class}/{name}`.
+/// The channels protocol of Phoenix, on topics `durable_object:{id}`, `object:{class}/{name}` and `feed:{class}`.
 #[utoipa::path(get, path = "/socket/websocket", tag = "objects", operation_id = "phoenix_socket",
     params(("vsn" = Option<String>, Query, description = "Version of the protocol: 2.0.0 or 1.0.0, which is taken if none is named")),
     responses((status = 101, description = "WebSocket"),

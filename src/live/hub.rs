@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::LiveUpdate;
+use super::feed::Feeds;
 use super::presence::{LivePresence, LiveSignal, Present};
 use super::queue::{Item, Queue};
 use super::subscription::Subscription;
@@ -22,16 +23,17 @@ use crate::telemetry::Metrics;
 
 /// The subscribers of this gateway. Cheap to clone.
 #[derive(Clone)]
-pub struct Hub(Arc<Inner>);
+pub struct Hub(pub(super) Arc<Inner>);
 
-struct Inner {
-    runtime: Runtime,
+pub(super) struct Inner {
+    pub(super) runtime: Runtime,
     topics: Mutex<HashMap<ObjectAddress, Arc<Topic>>>,
+    pub(super) feeds: Mutex<Feeds>,
     subscribers: AtomicUsize,
     max_subscribers: usize,
-    metrics: Metrics,
-    tasks: TaskTracker,
-    closing: CancellationToken,
+    pub(super) metrics: Metrics,
+    pub(super) tasks: TaskTracker,
+    pub(super) closing: CancellationToken,
     reopen_within: Duration,
 }
 
@@ -60,6 +62,7 @@ impl Hub {
         Self(Arc::new(Inner {
             runtime,
             topics: Mutex::default(),
+            feeds: Mutex::default(),
             subscribers: AtomicUsize::new(0),
             max_subscribers,
             metrics,
@@ -139,10 +142,7 @@ impl Hub {
         queue: &Arc<Queue>,
     ) -> Result<Arc<Topic>, Error> {
         if self.is_closing() {
-            return Err(Error::new(
-                Code::Unavailable,
-                "the server is stopping; use another node or come back",
-            ));
+            return Err(stopping());
         }
         let mut topics = self.0.topics.lock();
         if let Some(topic) = topics.get(address) {
@@ -254,8 +254,13 @@ impl Audience {
     }
 }
 
+/// Why the hub takes nobody any more.
+pub(super) fn stopping() -> Error {
+    Error::new(Code::Unavailable, "the server is stopping; use another node or come back")
+}
+
 /// A subscriber's place among those that the node takes.
-pub(super) struct Seat(Hub);
+pub(super) struct Seat(pub(super) Hub);
 
 impl Seat {
     /// The hub that it is in.
@@ -263,7 +268,7 @@ impl Seat {
         &self.0
     }
 
-    fn take(hub: &Hub) -> Result<Self, Error> {
+    pub(super) fn take(hub: &Hub) -> Result<Self, Error> {
         let taken = hub.0.subscribers.fetch_add(1, Ordering::Relaxed);
         hub.0.metrics.subscribers.inc();
         let seat = Self(hub.clone());

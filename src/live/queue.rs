@@ -9,6 +9,12 @@ use tokio::sync::Notify;
 use super::{LivePresence, LiveSignal, LiveUpdate};
 use crate::limits;
 
+/// What waits in a queue.
+pub(super) trait Weighs {
+    /// What it takes in the queue, in bytes.
+    fn weight(&self) -> usize;
+}
+
 /// One thing for a subscriber.
 #[derive(Debug, Clone)]
 pub(super) enum Item {
@@ -23,15 +29,13 @@ pub(super) enum Item {
 }
 
 /// A subscriber's queue: the hub puts in, the subscriber takes out.
-#[derive(Default)]
-pub(super) struct Queue {
-    inner: Mutex<Inner>,
+pub(super) struct Queue<I = Item> {
+    inner: Mutex<Inner<I>>,
     filled: Notify,
 }
 
-#[derive(Default)]
-struct Inner {
-    items: VecDeque<Item>,
+struct Inner<I> {
+    items: VecDeque<I>,
     bytes: usize,
     overflown: bool,
     closed: bool,
@@ -39,19 +43,26 @@ struct Inner {
 
 /// What a subscriber finds in its queue.
 #[derive(Debug)]
-pub(super) enum Taken {
-    Item(Item),
+pub(super) enum Taken<I = Item> {
+    Item(I),
     /// More than fits was put in: the subscriber is too slow.
     TooSlow,
     /// The hub has closed.
     Closed,
 }
 
-impl Queue {
+impl<I> Default for Queue<I> {
+    fn default() -> Self {
+        let inner = Inner { items: VecDeque::new(), bytes: 0, overflown: false, closed: false };
+        Self { inner: Mutex::new(inner), filled: Notify::new() }
+    }
+}
+
+impl<I: Weighs> Queue<I> {
     /// Puts one in. Never waits; what does not fit marks the subscriber as too slow.
-    pub(super) fn put(&self, item: Item) {
+    pub(super) fn put(&self, item: I) {
         let mut inner = self.inner.lock();
-        let size = size(&item);
+        let size = item.weight();
         let full = inner.items.len() >= limits::SUBSCRIBER_MAX_FRAMES
             || (inner.bytes + size > limits::SUBSCRIBER_MAX_BYTES && !inner.items.is_empty());
         if inner.overflown || full {
@@ -74,7 +85,7 @@ impl Queue {
     }
 
     /// Takes the next one. Cancel safe.
-    pub(super) async fn take(&self) -> Taken {
+    pub(super) async fn take(&self) -> Taken<I> {
         loop {
             if let Some(taken) = self.try_take() {
                 return taken;
@@ -83,7 +94,7 @@ impl Queue {
         }
     }
 
-    fn try_take(&self) -> Option<Taken> {
+    fn try_take(&self) -> Option<Taken<I>> {
         let mut inner = self.inner.lock();
         if inner.overflown {
             return Some(Taken::TooSlow);
@@ -91,7 +102,7 @@ impl Queue {
         let Some(item) = inner.items.pop_front() else {
             return inner.closed.then_some(Taken::Closed);
         };
-        inner.bytes -= size(&item);
+        inner.bytes -= item.weight();
         if inner.items.is_empty() {
             // An idle subscriber holds no memory for the burst it once had.
             inner.items = VecDeque::new();
@@ -100,11 +111,13 @@ impl Queue {
     }
 }
 
-fn size(item: &Item) -> usize {
-    match item {
-        Item::Update(update) => update.weight(),
-        Item::Presence(presence) => presence.native().len(),
-        Item::Signal(signal) => signal.native().len(),
-        Item::Lost => 0,
+impl Weighs for Item {
+    fn weight(&self) -> usize {
+        match self {
+            Self::Update(update) => update.weight(),
+            Self::Presence(presence) => presence.native().len(),
+            Self::Signal(signal) => signal.native().len(),
+            Self::Lost => 0,
+        }
     }
 }

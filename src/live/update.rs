@@ -33,20 +33,7 @@ impl LiveUpdate {
 
     /// The native frame without `ref`, as UTF-8 text: type `update`, or `deleted`.
     pub fn native(&self) -> &Bytes {
-        self.native.get_or_init(|| {
-            let object = Value::from_json(json!(format!("{}/{}", self.address.class(), self.address.name())));
-            let object = object.as_str();
-            if self.update.deleted_object {
-                return format!(
-                    r#"{{"type":"deleted","object":{object},"version":{}}}"#,
-                    self.update.version
-                )
-                .into();
-            }
-            let text = self.update.to_json_text();
-            let fields = text.strip_prefix('{').unwrap_or(&text);
-            format!(r#"{{"type":"update","object":{object},{fields}"#).into()
-        })
+        self.native.get_or_init(|| native(&self.address, &self.update, None))
     }
 
     /// What it takes in a subscriber's queue, in bytes.
@@ -70,6 +57,21 @@ impl LiveUpdate {
             put.chain(deleted.iter().map(|key| frame(key.as_str(), "null"))).collect()
         })
     }
+}
+
+/// The native frame of an update without `ref`, with the cursor behind it where it is of a feed.
+pub(super) fn native(address: &ObjectAddress, update: &Update, cursor: Option<&str>) -> Bytes {
+    let object = Value::from_json(json!(format!("{}/{}", address.class(), address.name())));
+    let object = object.as_str();
+    // A cursor has nothing in it that JSON would escape.
+    let cursor = cursor.map_or_else(String::new, |cursor| format!(r#","cursor":"{cursor}""#));
+    if update.deleted_object {
+        let version = update.version;
+        return format!(r#"{{"type":"deleted","object":{object}{cursor},"version":{version}}}"#).into();
+    }
+    let text = update.to_json_text();
+    let fields = text.strip_prefix('{').unwrap_or(&text);
+    format!(r#"{{"type":"update","object":{object}{cursor},{fields}"#).into()
 }
 
 impl Deref for LiveUpdate {

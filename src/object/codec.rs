@@ -13,7 +13,7 @@ mod stored;
 mod tests;
 mod update;
 
-pub use commit::{decode_commit, encode_commit};
+pub use commit::{decode_commit, encode_commit, read_commit_object};
 pub use meta::{decode_meta, encode_meta};
 pub use record::{decode_record, decode_slot, encode_record, encode_slot};
 pub use stored::{decode_stored, encode_stored};

@@ -294,6 +294,7 @@ pub(super) enum Message {
     Call(CallForm),
     List(super::gather::ListForm),
     Announce(super::relay::Announce),
+    Feed(super::feed::PageForm),
 }
 
 #[cfg(test)]

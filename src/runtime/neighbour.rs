@@ -13,6 +13,7 @@ use stead_cluster::{Application, NodeId, ShardId};
 use tracing::Instrument as _;
 
 use super::Runtime;
+use super::feed::{self, StreamForm};
 use super::forward::Message;
 use super::gather::{ListForm, ListReply};
 use super::handle::{Inner, Intent};
@@ -44,6 +45,7 @@ impl Application for Neighbour {
                     Err(error) => ListReply::Error(ErrorForm::of(&error)),
                 }),
                 Ok(Message::Announce(announce)) => encode(&hear(&runtime, announce)),
+                Ok(Message::Feed(page)) => encode(&runtime.answer_feed(page)),
                 Err(NotReadable) => {
                     let error = Error::new(Code::Internal, NotReadable.to_string());
                     encode(&CallReply::Error(ErrorForm::of(&error)))
@@ -54,9 +56,16 @@ impl Application for Neighbour {
     }
 
     fn stream(&self, _from: NodeId, request: Bytes) -> BoxStream<'static, Bytes> {
-        match (self.0.upgrade().map(Runtime), decode::<Watch>(&request)) {
-            (Some(runtime), Ok(watch)) => serve(runtime, watch),
-            _ => futures_util::stream::empty().boxed(),
+        let Some(runtime) = self.0.upgrade().map(Runtime) else {
+            return futures_util::stream::empty().boxed();
+        };
+        // A stream of an object's updates says no kind: it was the only one there was.
+        if let Ok(StreamForm::Feed(feed)) = decode(&request) {
+            return feed::serve(&runtime, feed);
+        }
+        match decode::<Watch>(&request) {
+            Ok(watch) => serve(runtime, watch),
+            Err(NotReadable) => futures_util::stream::empty().boxed(),
         }
     }
 }

@@ -174,6 +174,10 @@ instruments! {
     calls_retried: Family<ByRetryReason, Counter> = Family::default(), "calls_retried", NO_UNIT;
     /// Streams of updates fetched from other nodes now.
     streams_relayed: Gauge = Gauge::default(), "streams_relayed", NO_UNIT;
+    /// Streams of class feeds fetched from other nodes now, one for each class and shard.
+    feeds_relayed: Gauge = Gauge::default(), "feeds_relayed", NO_UNIT;
+    /// Times a class feed lost updates because a shard's log did not reach back far enough.
+    feed_gaps: Counter = Counter::default(), "feed_gaps", NO_UNIT;
     /// Objects in memory now.
     active_objects: Gauge = Gauge::default(), "active_objects", NO_UNIT;
     /// Objects loaded into memory.
@@ -188,6 +192,8 @@ instruments! {
     alarms_abandoned: Counter = Counter::default(), "alarms_abandoned", NO_UNIT;
     /// Sockets and event streams open now, by transport.
     sockets: Family<ByTransport, Gauge> = Family::default(), "sockets", NO_UNIT;
+    /// Class feeds with a subscriber on this node now.
+    feeds: Gauge = Gauge::default(), "feeds", NO_UNIT;
     /// Subscriptions standing now.
     subscribers: Gauge = Gauge::default(), "subscribers", NO_UNIT;
     /// Updates put into the queues of subscribers.

@@ -188,8 +188,8 @@ async fn presence_and_signals_on_one_node() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn presence_goes_with_its_node_and_outlives_the_leader() {
     let mut members = Members::three().await;
-    let object = "/v1/objects/object/board";
-    members.get(1).put(object, &json!({})).await.expect(201);
+    let object = "object/board";
+    members.get(1).put("/v1/objects/object/board", &json!({})).await.expect(201);
     let leader = members.leader_of(1, object).await;
     let (other, last) = (leader % 3 + 1, (leader + 1) % 3 + 1);
     let path = "/v1/objects/object/board/live";
@@ -246,8 +246,8 @@ async fn presence_goes_with_its_node_and_outlives_the_leader() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_gateway_that_dies_takes_its_clients_along() {
     let mut members = Members::three().await;
-    let object = "/v1/objects/object/board";
-    members.get(1).put(object, &json!({})).await.expect(201);
+    let object = "object/board";
+    members.get(1).put("/v1/objects/object/board", &json!({})).await.expect(201);
     let leader = members.leader_of(1, object).await;
     let (gateway, watching) = (leader % 3 + 1, (leader + 1) % 3 + 1);
     let path = "/v1/objects/object/board/live";
@@ -259,4 +259,108 @@ async fn a_gateway_that_dies_takes_its_clients_along() {
     assert_eq!(next_of(&mut watcher, "presence").await["joined"], json!([{"id": id, "data": 1}]));
     members.get_mut(gateway).kill9();
     assert_eq!(next_of(&mut watcher, "presence").await["left"], json!([id]));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_feed_carries_every_object_of_a_class_and_is_resumed_elsewhere() {
+    let mut members = Members::three().await;
+    let mut socket = members.get(1).socket("/v1/live").await;
+    socket.send(&json!({"type": "subscribe", "ref": "all", "feed": "counter"})).await;
+    let opening = socket.json().await;
+    assert_eq!(
+        (&opening["type"], &opening["ref"], &opening["feed"], &opening["complete"]),
+        (&json!("subscribed"), &json!("all"), &json!("counter"), &json!(true))
+    );
+    socket.send(&json!({"type": "call", "ref": "all", "id": 1, "method": "increment"})).await;
+    assert_eq!(socket.json().await["ok"], false, "a feed takes no calls");
+    for round in 0..2 {
+        for name in 0..20 {
+            let path = format!("/v1/objects/counter/fed-{name}/methods/increment");
+            members.get(2).post(&path, &json!({})).await.expect(200);
+            members.get(2).put(&format!("/v1/objects/object/other-{name}"), &json!({"round": round})).await;
+        }
+    }
+    let mut seen: std::collections::BTreeMap<String, u64> = std::collections::BTreeMap::new();
+    let mut cursor = Value::Null;
+    let mut follow = |frame: &Value| {
+        assert_eq!((&frame["type"], &frame["ref"]), (&json!("update"), &json!("all")), "{frame}");
+        let object = frame["object"].as_str().expect("it names its object").to_owned();
+        assert!(object.starts_with("counter/fed-"), "{object}");
+        let version = seen.entry(object).or_default();
+        *version += 1;
+        assert_eq!(frame["version"], *version, "once, and in order");
+        frame["cursor"].clone()
+    };
+    for _ in 0..30 {
+        cursor = follow(&socket.json().await);
+    }
+    socket.close().await;
+    // Through another node, when the one that it came from is gone.
+    members.get_mut(1).kill9();
+    let mut socket = members.get(3).socket("/v1/live").await;
+    let again = json!({"type": "subscribe", "ref": "all", "feed": "counter", "cursor": cursor});
+    socket.send(&again).await;
+    let opening = socket.json().await;
+    assert_eq!((&opening["type"], &opening["complete"]), (&json!("subscribed"), &json!(true)), "{opening}");
+    for _ in 0..10 {
+        follow(&socket.json().await);
+    }
+    members.get(2).delete("/v1/objects/counter/fed-3").await.expect(204);
+    let deleted = socket.json().await;
+    assert_eq!(
+        (&deleted["type"], &deleted["object"], &deleted["version"]),
+        (&json!("deleted"), &json!("counter/fed-3"), &json!(3))
+    );
+    assert!(seen.len() == 20 && seen.values().all(|version| *version == 2), "{seen:?}");
+
+    for (cursor, code) in [("nonsense!", "invalid_request"), ("", "invalid_request")] {
+        socket.send(&json!({"type": "subscribe", "ref": 2, "feed": "counter", "cursor": cursor})).await;
+        assert_eq!(socket.json().await["code"], code);
+    }
+    socket.send(&json!({"type": "subscribe", "ref": 2, "feed": "nothing"})).await;
+    assert_eq!(socket.json().await["code"], "class_not_found");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn phoenix_channels() {
+    let node = Node::start();
+    let mut socket = node.socket("/socket/websocket?vsn=2.0.0&token=x").await;
+    let mut ask = async |message: Value| {
+        socket.send(&message).await;
+        socket.json().await
+    };
+    assert_eq!(
+        ask(json!([null, "1", "phoenix", "heartbeat", {}])).await,
+        json!([null, "1", "phoenix", "phx_reply", {"status": "ok", "response": {}}])
+    );
+    assert_eq!(
+        ask(json!(["2", "2", "durable_object:likes", "phx_join", {}])).await,
+        json!(["2", "2", "durable_object:likes", "phx_reply", {"status": "ok", "response": {"state": {}, "version": 0}}])
+    );
+    let call = json!({"method": "increment", "params": {"increment": 2}});
+    assert_eq!(
+        ask(json!(["2", "3", "durable_object:likes", "call_method", call])).await,
+        json!(["2", null, "durable_object:likes", "state_updated", {"value": 2}]),
+        "the update comes first"
+    );
+    let reply = socket.json().await;
+    assert_eq!(
+        reply[4]["response"],
+        json!({"success": true, "result": {"key": "value", "value": 2}, "key": "value", "value": 2})
+    );
+    node.delete("/object/likes/state/value").await.expect(200);
+    assert_eq!(socket.json().await[4], json!({"value": null}));
+    let mut again = node.socket("/socket/websocket").await;
+    again.send(&json!({"topic": "object:object/likes", "event": "phx_join", "payload": {"since": 1, "presence": {"name": "Ada"}}, "ref": "1"})).await;
+    let joined = again.json().await;
+    assert_eq!(joined["payload"], json!({"status": "ok", "response": {"resumed": true, "version": 2}}));
+    assert_eq!(again.json().await["event"], "presence_state");
+    assert_eq!(again.json().await["payload"]["version"], 2);
+    let diff = again.json().await;
+    let joins = diff["payload"]["joins"].as_object().expect("somebody joined");
+    assert_eq!(joins.values().next().expect("one")["metas"][0]["name"], "Ada");
+    again.send(&json!({"topic": "object:object/likes", "event": "phx_leave", "payload": {}, "ref": "2", "join_ref": "1"})).await;
+    assert_eq!(again.json().await["payload"]["status"], "ok");
+    assert_eq!(again.json().await["event"], "phx_close");
+    assert_eq!(Socket::try_open(node.address(), "/socket/websocket?vsn=9", &[]).await.err(), Some(400));
 }

@@ -34,6 +34,7 @@ mod model;
 mod operating;
 mod order;
 mod readme;
+mod resume;
 mod shutdown;
 mod snapshots;
 mod sockets;

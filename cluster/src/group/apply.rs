@@ -16,6 +16,7 @@ use openraft::storage::{ApplyResponder, EntryResponder, RaftStateMachine};
 use openraft::type_config::alias::{SnapshotMetaOf, SnapshotOf};
 use parking_lot::Mutex;
 
+use crate::group::order::Order;
 use crate::group::standing::Standing;
 use crate::machine::{ApplyError, Machine, Writes};
 use crate::metrics::ClusterMetrics;
@@ -97,9 +98,10 @@ impl StateMachine {
             return Err(ApplyError::new(format!("the entries between {before} and {log_id} are missing")));
         }
         let term = term_of(&log_id);
-        let before = if self.applied.sequence_term == term { self.applied.sequence } else { 0 };
-        if commands.sequence() != before + 1 && !sabotage::is_on(Sabotage::IgnoreFence) {
-            tracing::warn!(%log_id, sequence = commands.sequence(), before, "an entry is left out: the one before it is missing");
+        let before = Order::of(&self.applied);
+        let mut order = before;
+        if !order.takes(term, commands.sequence()) && !sabotage::is_on(Sabotage::IgnoreFence) {
+            tracing::warn!(%log_id, sequence = commands.sequence(), ?before, "an entry is left out: the one before it is missing");
             return Ok(Effect::Void);
         }
         for command in commands.iter() {
@@ -121,7 +123,7 @@ impl StateMachine {
             self.writer.send(Change::BehindLater(self.store.clone()), Confirm::Nobody).await?;
         }
         self.metrics.entries_applied.add(pending.entries as u64);
-        self.standing.applied(log_id.index, term_of(&log_id));
+        self.standing.applied(log_id.index, term_of(&log_id), Order::of(&self.applied));
         pending.answers.into_iter().for_each(|(responder, effect)| responder.send(effect));
         if self.store.behind.is_full() {
             self.writer.write(Change::Behind(self.store.clone())).await?;
@@ -191,7 +193,7 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
         self.machine.get_mut().reset();
         if let Some(log_id) = meta.last_log_id {
             self.store.written.reach(log_id.index);
-            self.standing.applied(log_id.index, term_of(&log_id));
+            self.standing.installed(log_id.index, term_of(&log_id), Order::of(&self.applied));
         }
         self.metrics.snapshots_installed.add(1);
         self.write(self.store.rows_without(old), false).await

@@ -1,5 +1,7 @@
 //! openraft's own suite for log storage and state machines, and snapshots between two data directories.
 
+mod replaying;
+
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -59,6 +61,7 @@ struct Replica {
     writer: Writer,
     log: GroupLog,
     machine: StateMachine,
+    standing: Arc<Standing>,
     resets: Arc<std::sync::atomic::AtomicU64>,
 }
 
@@ -97,8 +100,8 @@ fn replica(cache: CacheBounds, ends: &Ends) -> Replica {
     let resets = Arc::default();
     let echo = Box::new(Echo { resets: Arc::clone(&resets) });
     let standing = Arc::new(Standing::default());
-    let machine = StateMachine::new(echo, store.clone(), state, writer.clone(), standing, metrics);
-    Replica { directory, database, store, writer, log, machine, resets }
+    let machine = StateMachine::new(echo, store.clone(), state, writer.clone(), standing.clone(), metrics);
+    Replica { directory, database, store, writer, log, machine, standing, resets }
 }
 
 struct Replicas {

@@ -9,6 +9,7 @@ use tokio::sync::watch;
 
 use crate::group::apply::StateMachine;
 use crate::group::lease::Lease;
+use crate::group::order::Order;
 use crate::group::standing::Standing;
 use crate::group::{Group, Proposer, ProposerBounds, Raft, Running, Shard};
 use crate::groups::OpenError;
@@ -143,7 +144,8 @@ async fn start_raft(
         let removed = parts.writer.write(Change::Rows { rows: leftovers, flush: false }).await;
         removed.map_err(|error| error.to_string())?;
     }
-    standing.recovered(state.0.log_id.map_or(0, |log_id| log_id.index));
+    let log_ends = recovered.last.map_or(0, |last| last.index);
+    standing.recovered(state.0.log_id.map_or(0, |log_id| log_id.index), Order::of(&state.0), log_ends);
     let cache =
         CacheBounds { entries: parts.options.log_cached_entries, bytes: parts.options.log_cached_bytes };
     let log =

@@ -94,8 +94,13 @@ impl GroupLog {
         (state.purged.map(|purged| purged.index), state.sizes.index_before(bytes_kept))
     }
 
+    /// The last index purged.
+    pub(crate) fn purged(&self) -> Option<u64> {
+        self.shared.state.lock().purged.map(|purged| purged.index)
+    }
+
     /// Reads `from..to`, from memory where it is there, until `bytes_max` is passed.
-    fn read(&self, from: u64, to: u64, bytes_max: usize) -> Result<Vec<Entry>, ReadError> {
+    pub(crate) fn read(&self, from: u64, to: u64, bytes_max: usize) -> Result<Vec<Entry>, ReadError> {
         let (mut entries, on_disk_to) = {
             let state = self.shared.state.lock();
             let to = to.min(state.last.map_or(0, |last| last.index + 1));

@@ -7,5 +7,6 @@ mod disk;
 mod harness;
 mod proposing;
 mod recovery;
+mod replaying;
 mod retention;
 mod several;

@@ -11,8 +11,8 @@ use super::native::{
 };
 use super::{Order, Voice};
 use crate::error::Error;
-use crate::live::{LivePresence, LiveSignal, LiveUpdate, Opening};
-use crate::object::{ClassName, ObjectAddress, ObjectName, Value};
+use crate::live::{FeedOpening, FeedUpdate, LivePresence, LiveSignal, LiveUpdate, Opening};
+use crate::object::{ClassName, ObjectAddress, ObjectName, Value, Version};
 
 /// The native dialect of many subscriptions.
 pub(super) struct NativeLines;
@@ -81,27 +81,36 @@ fn key(reference: &serde_json::Value) -> Arc<str> {
 /// The subscription that a frame asks for.
 fn subscription(reference: &serde_json::Value, mut fields: Fields) -> Result<Beginning, Error> {
     let target = match (fields.remove("object"), fields.remove("feed")) {
-        (Some(serde_json::Value::String(object)), None) => object_of(&object)?,
-        _ => return Err(invalid("a subscription is of an \"object\", class/name")),
+        (Some(serde_json::Value::String(object)), None) => object_of(&object, since_in(&fields)?)?,
+        (None, Some(serde_json::Value::String(class))) => feed_of(&class, &fields)?,
+        _ => return Err(invalid("a subscription is of an \"object\", class/name, or of a \"feed\", class")),
     };
-    let since = since_in(&fields)?;
     let presence = fields.remove("presence").filter(|data| !data.is_null()).map(Value::from_json);
     Ok(Beginning {
         key: key(reference),
         target,
-        since,
         presence,
         voice: Box::new(Referred { reference: key(reference) }),
         taken: misunderstood(Some(reference.clone()), "there is a subscription with this ref; end it first"),
     })
 }
 
+/// The feed of a class, from the cursor that a client may have.
+pub(super) fn feed_of(class: &str, fields: &Fields) -> Result<Target, Error> {
+    let cursor = match fields.get("cursor") {
+        None | Some(serde_json::Value::Null) => None,
+        Some(serde_json::Value::String(cursor)) => Some(cursor.clone()),
+        Some(_) => return Err(invalid("cursor is a text")),
+    };
+    Ok(Target::Feed(ClassName::parse(class).map_err(invalid)?, cursor))
+}
+
 /// The object `class/name`: the name is all behind the first `/`.
-pub(super) fn object_of(text: &str) -> Result<Target, Error> {
+pub(super) fn object_of(text: &str, since: Option<Version>) -> Result<Target, Error> {
     let (class, name) = text.split_once('/').ok_or_else(|| invalid("an object is named class/name"))?;
     let class = ClassName::parse(class).map_err(invalid)?;
     let name = ObjectName::parse(name).map_err(invalid)?;
-    Ok(Target::Object(class, name))
+    Ok(Target::Object(class, name, since))
 }
 
 /// The native frames with a `ref`.
@@ -152,6 +161,16 @@ impl LineVoice for Referred {
     fn refused(&mut self, refused: &Error) -> Bytes {
         self.with_ref(&native::error(None, refused))
     }
+
+    fn feed_opening(&mut self, class: &ClassName, opening: &FeedOpening) -> Bytes {
+        let frame = beginning("subscribed", None).text("feed", class.as_str());
+        let frame = frame.text("cursor", &opening.cursor).number("complete", opening.is_complete);
+        self.with_ref(frame.end().as_bytes())
+    }
+
+    fn feed_update(&mut self, update: &FeedUpdate) -> Option<Bytes> {
+        Some(self.with_ref(update.native()))
+    }
 }
 
 #[cfg(test)]
@@ -168,8 +187,13 @@ mod tests {
         match wish {
             Wish::Say(frame) => String::from_utf8(frame.to_vec()).expect("frames are text"),
             Wish::Begin(beginning) => {
-                let Beginning { key, target: Target::Object(class, name), since, presence, .. } = *beginning;
-                format!("{key}: {class} {name} since {since:?} present {presence:?}")
+                let Beginning { key, target, presence, .. } = *beginning;
+                match target {
+                    Target::Object(class, name, since) => {
+                        format!("{key}: {class} {name} since {since:?} present {presence:?}")
+                    }
+                    Target::Feed(class, cursor) => format!("{key}: all {class} from {cursor:?}"),
+                }
             }
             Wish::Order { key, order, absent } => {
                 let order = match order {
@@ -196,6 +220,11 @@ mod tests {
             r#"{"type":"subscribe","ref":"r","object":"counter/a","since":null,"presence":null}"#,
             r#""r": counter a since None present None"#,
         );
+        check(
+            r#"{"type":"subscribe","ref":"f","feed":"counter","cursor":"AQ"}"#,
+            r#""f": all counter from Some("AQ")"#,
+        );
+        check(r#"{"type":"subscribe","ref":"f","feed":"counter"}"#, r#""f": all counter from None"#);
         check(
             r#"{"type":"unsubscribe","ref":1}"#,
             r#"1: leave, or {"type":"error","ref":1,"code":"invalid_request","detail":"there is no subscription with this ref"}"#,

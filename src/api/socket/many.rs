@@ -6,10 +6,12 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Instant;
 
 use bytes::Bytes;
+use futures_util::FutureExt as _;
 use hyper::upgrade::OnUpgrade;
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::keepalive::{Keepalive, Silent};
@@ -21,6 +23,7 @@ use crate::api::ask::tenant_of;
 use crate::caller::Caller;
 use crate::error::{Code, Error};
 use crate::limits::SOCKET_MAX_SUBSCRIPTIONS;
+use crate::live::{FeedEvent, FeedOpening, FeedSubscription, FeedUpdate};
 use crate::object::{ClassName, ObjectAddress, ObjectName, Value, Version};
 use crate::telemetry::Transport;
 
@@ -41,6 +44,12 @@ pub(super) trait Tongue: Send {
 pub(super) trait LineVoice: Voice {
     /// The frame that says why a subscription could not begin.
     fn refused(&mut self, error: &Error) -> Bytes;
+
+    /// The frame that a feed begins with, or begins again.
+    fn feed_opening(&mut self, class: &ClassName, opening: &FeedOpening) -> Bytes;
+
+    /// The frame of an update of a feed; none, if nothing is said any more.
+    fn feed_update(&mut self, update: &FeedUpdate) -> Option<Bytes>;
 }
 
 /// What a client's frame asks for.
@@ -60,7 +69,6 @@ pub(super) struct Beginning {
     /// What it goes by on this socket.
     pub(super) key: Arc<str>,
     pub(super) target: Target,
-    pub(super) since: Option<Version>,
     /// The client is present from the start, and shows this.
     pub(super) presence: Option<Value>,
     pub(super) voice: Box<dyn LineVoice>,
@@ -69,8 +77,12 @@ pub(super) struct Beginning {
 }
 
 /// What is subscribed to.
+#[derive(Debug)]
 pub(super) enum Target {
-    Object(ClassName, ObjectName),
+    /// An object, from a version on.
+    Object(ClassName, ObjectName, Option<Version>),
+    /// All objects of a class, from a cursor on.
+    Feed(ClassName, Option<String>),
 }
 
 /// What a subscription's task says.
@@ -331,11 +343,13 @@ struct Subscriber {
 
 impl Subscriber {
     async fn run(mut self, beginning: Beginning, ordered: mpsc::Receiver<(Order, Load)>, load: Load) {
-        let Beginning { target, since, presence, voice, .. } = beginning;
+        let Beginning { target, presence, voice, .. } = beginning;
+        let began = Began { voice, ordered, load };
         match target {
-            Target::Object(class, name) => {
-                self.watch_object((class, name), since, presence, voice, ordered, load).await;
+            Target::Object(class, name, since) => {
+                self.watch_object((class, name), since, presence, began).await;
             }
+            Target::Feed(class, cursor) => self.watch_feed(class, cursor, began).await,
         }
     }
 
@@ -344,12 +358,9 @@ impl Subscriber {
         (class, name): (ClassName, ObjectName),
         since: Option<Version>,
         presence: Option<Value>,
-        mut voice: Box<dyn LineVoice>,
-        mut ordered: mpsc::Receiver<(Order, Load)>,
-        load: Load,
+        Began { mut voice, mut ordered, load }: Began,
     ) {
-        let opening = self.opening.clone();
-        let permit = opening.acquire().await.expect("the semaphore is never closed");
+        let permit = self.may_open().await;
         let begun = async {
             let address = ObjectAddress::new(tenant_of(&self.caller)?, class, name);
             let subscription = subscribe(&self.api, &mut self.caller, &address, since).await?;
@@ -381,6 +392,39 @@ impl Subscriber {
         }
     }
 
+    async fn watch_feed(
+        &mut self,
+        class: ClassName,
+        cursor: Option<String>,
+        Began { mut voice, mut ordered, load }: Began,
+    ) {
+        let permit = self.may_open().await;
+        self.caller.deadline = Instant::now() + self.api.settings().request_deadline;
+        let mut feed = match self.api.hub().feed(&self.caller, &class, cursor.as_deref()).await {
+            Ok(feed) => feed,
+            Err(error) => return self.refuse(voice.refused(&error), load).await,
+        };
+        let frames = vec![voice.feed_opening(&class, &feed.take_opening())];
+        self.say(Burst { frames, settled: load, end: None }, false).await;
+        drop(permit);
+        loop {
+            let burst = tokio::select! {
+                biased;
+                Some((order, load)) = ordered.recv() => refuse_on_feed(order, load),
+                event = feed.next() => fed(event, &mut feed, &class, &mut *voice),
+            };
+            let is_over = burst.end.is_some();
+            self.say(burst, false).await;
+            if is_over {
+                return;
+            }
+        }
+    }
+
+    async fn may_open(&self) -> OwnedSemaphorePermit {
+        self.opening.clone().acquire_owned().await.expect("the semaphore is never closed")
+    }
+
     async fn refuse(&self, frame: Bytes, load: Load) {
         self.say(Burst { frames: vec![frame], settled: load, end: None }, true).await;
     }
@@ -390,6 +434,52 @@ impl Subscriber {
         // The socket that listened no more has let go of this task.
         drop(self.say.send(said).await);
     }
+}
+
+/// What a subscription's task is given at its beginning.
+struct Began {
+    voice: Box<dyn LineVoice>,
+    ordered: mpsc::Receiver<(Order, Load)>,
+    load: Load,
+}
+
+/// What a feed has to say, and with it whatever else is ready.
+fn fed(event: FeedEvent, feed: &mut FeedSubscription, class: &ClassName, voice: &mut dyn LineVoice) -> Burst {
+    let (mut burst, mut said_bytes) = (Burst::default(), 0);
+    let mut event = Some(event);
+    while let Some(next) = event {
+        let frame = match next {
+            FeedEvent::Update(update) => voice.feed_update(&update),
+            FeedEvent::Lost(opening) => Some(voice.feed_opening(class, &opening)),
+            // What was passed on is said first; then the feed says the same again.
+            _ if !burst.frames.is_empty() => return burst,
+            FeedEvent::TooSlow => {
+                burst.end = Some(LineEnd::TooSlow(Version::ZERO));
+                return burst;
+            }
+            FeedEvent::GoingAway => {
+                burst.end = Some(LineEnd::GoingAway(Version::ZERO));
+                return burst;
+            }
+        };
+        said_bytes += frame.as_ref().map_or(0, Bytes::len);
+        burst.frames.extend(frame);
+        event = if said_bytes < BURST_BYTES { feed.next().now_or_never() } else { None };
+    }
+    burst
+}
+
+/// What is answered to an order on a feed: it is watched, and left.
+fn refuse_on_feed(order: Order, load: Load) -> Burst {
+    let refused = || invalid("a feed takes no calls, signals or presence; subscribe to the object");
+    let is_last = matches!(order, Order::Leave(_));
+    let frames = match order {
+        Order::Say(frame) => vec![frame],
+        Order::Leave(frames) => frames,
+        Order::Call(_, reply) => reply(Err(refused())),
+        Order::Enter(_, settled) | Order::Signal(_, settled) => settled(Err(refused())).into_iter().collect(),
+    };
+    Burst { frames, settled: load, end: is_last.then_some(LineEnd::Left) }
 }
 
 /// What is said where something is refused before a subscription is tried.

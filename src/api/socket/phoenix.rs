@@ -1,6 +1,6 @@
 //! The channels protocol of Phoenix, as npm's `phoenix` client speaks it: a channel is a subscription.
 //!
-//! Topics are `durable_object:{id}` and `object:{class}/{name}`. A channel goes by its topic and the ref of its join, so
+//! Topics are `durable_object:{id}`, `object:{class}/{name}` and `feed:{class}`. A channel goes by its topic and the ref of its join, so
 //! that what was meant for an earlier one of the same topic does not reach the next.
 
 mod message;
@@ -15,7 +15,7 @@ use bytes::Bytes;
 use super::super::body::Fields;
 use super::super::compatible::{CLASS, mapped_params, message as refusal, method_of, result_text};
 use super::super::reply;
-use super::lines::object_of;
+use super::lines::{feed_of, object_of};
 use super::many::{Beginning, Target, Tongue, Wish, invalid};
 use super::native::{call_request, since_in};
 use super::{Order, Settled};
@@ -55,8 +55,7 @@ impl Channels {
             wishes.push(Wish::Drop { key: key(old.as_ref(), &topic) });
             wishes.push(Wish::Say(self.channel(old.as_ref(), &topic).close()));
         }
-        let parsed = target_of(&topic).and_then(|(kind, target)| Ok((kind, target, since_in(&payload)?)));
-        let (kind, target, since) = match parsed {
+        let (kind, target) = match target_of(&topic, &payload) {
             Ok(parsed) => parsed,
             Err(error) => {
                 wishes.push(refused(&error));
@@ -73,7 +72,6 @@ impl Channels {
         let beginning = Beginning {
             key: key(join_ref.as_ref(), &topic),
             target,
-            since: since.filter(|_| kind == Kind::Object),
             presence: presence.cloned().map(Value::from_json),
             taken: channel.error(reference.as_ref(), &invalid("the channel is joined already")),
             voice: Box::new(Joined::new(channel, kind, reference)),
@@ -134,17 +132,19 @@ fn key(join_ref: Option<&Arc<str>>, topic: &str) -> Arc<str> {
     format!("{}\n{topic}", join_ref.map_or("", |join_ref| join_ref)).into()
 }
 
-fn target_of(topic: &str) -> Result<(Kind, Target), Error> {
+fn target_of(topic: &str, payload: &Fields) -> Result<(Kind, Target), Error> {
     match topic.split_once(':') {
         Some(("durable_object", id)) => {
             let class = ClassName::parse(CLASS).expect("the worker's class is a class");
-            Ok((Kind::DurableObject, Target::Object(class, ObjectName::parse(id).map_err(invalid)?)))
+            let name = ObjectName::parse(id).map_err(invalid)?;
+            Ok((Kind::DurableObject, Target::Object(class, name, None)))
         }
-        Some(("object", object)) => Ok((Kind::Object, object_of(object)?)),
-        _ => Err(Error::new(
-            Code::NotFound,
-            "unmatched topic: there are durable_object:{id} and object:{class}/{name}",
-        )),
+        Some(("object", object)) => Ok((Kind::Object, object_of(object, since_in(payload)?)?)),
+        Some(("feed", class)) => Ok((Kind::Feed, feed_of(class, payload)?)),
+        _ => {
+            let there_are = "durable_object:{id}, object:{class}/{name} and feed:{class}";
+            Err(Error::new(Code::NotFound, format!("unmatched topic: there are {there_are}")))
+        }
     }
 }
 
@@ -251,8 +251,13 @@ mod tests {
         match wish {
             Wish::Say(frame) => String::from_utf8(frame.to_vec()).expect("messages are text"),
             Wish::Begin(beginning) => {
-                let Beginning { key, target: Target::Object(class, name), since, presence, .. } = *beginning;
-                format!("{key:?}: {class} {name} since {since:?} present {presence:?}")
+                let Beginning { key, target, presence, .. } = *beginning;
+                match target {
+                    Target::Object(class, name, since) => {
+                        format!("{key:?}: {class} {name} since {since:?} present {presence:?}")
+                    }
+                    Target::Feed(class, cursor) => format!("{key:?}: all {class} from {cursor:?}"),
+                }
             }
             Wish::Order { key, order, .. } => match order {
                 Order::Call(request, _) => format!("{key:?}: {:?}", request.action),
@@ -326,7 +331,7 @@ mod tests {
         check(
             r#"["13","13","room:lobby","phx_join",{}]"#,
             &[
-                r#"["13","13","room:lobby","phx_reply",{"status":"error","response":{"reason":"unmatched topic: there are durable_object:{id} and object:{class}/{name}","code":"not_found"}}]"#,
+                r#"["13","13","room:lobby","phx_reply",{"status":"error","response":{"reason":"unmatched topic: there are durable_object:{id}, object:{class}/{name} and feed:{class}","code":"not_found"}}]"#,
             ],
         );
         check(

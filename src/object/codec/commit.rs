@@ -144,6 +144,20 @@ pub fn decode_commit(bytes: &[u8]) -> Result<Commit, CodecError> {
     })
 }
 
+/// What the keys of the object begin with that a commit is of: its address, without a look at anything else.
+///
+/// # Errors
+/// [`CodecError`] if the bytes are no commit.
+pub fn read_commit_object(bytes: &[u8]) -> Result<&[u8], CodecError> {
+    let mut reader = Reader::new(bytes, FORMAT)?;
+    while let Some((tag, field)) = reader.field()? {
+        if tag == tag::ADDRESS {
+            return Ok(field.rest());
+        }
+    }
+    Err(CodecError::Damaged("a commit without an address"))
+}
+
 fn read_address(bytes: &[u8]) -> Result<ObjectAddress, CodecError> {
     match keys::take_address(bytes) {
         Ok((address, [])) => Ok(address),

@@ -187,7 +187,7 @@ mod tests {
         );
         let signal = Signal { from: "a".into(), data: Value::from("x") };
         check(&StreamEvent::Signal(Arc::new(signal)), "\u{4}{\"from\":\"a\",\"data\":\"x\"}");
-        for rubbish in [&b""[..], b"\x09{}", b"\x01{", b"\x01\xff", b"\x03[]"] {
+        for rubbish in [&b""[..], b"\x09{}", b"\x01{", b"\x01\xff", b"\x03{\"entered\":1}"] {
             assert!(decode(rubbish).is_err(), "{rubbish:?}");
         }
     }

@@ -42,7 +42,7 @@ fn sent(request: &Request) -> bytes::Bytes {
 fn received(bytes: &[u8]) -> Result<(Caller, ObjectAddress, Request), NotReadable> {
     match decode::<Message>(bytes)? {
         Message::Call(form) => form.into_parts(),
-        Message::List(_) | Message::Announce(_) => Err(NotReadable),
+        Message::List(_) | Message::Announce(_) | Message::Feed(_) => Err(NotReadable),
     }
 }
 

@@ -10,9 +10,9 @@ use crate::api::reply;
 use crate::api::socket::Voice;
 use crate::api::socket::many::LineVoice;
 use crate::error::Error;
-use crate::live::{LivePresence, LiveSignal, LiveUpdate, Opening};
-use crate::object::ObjectAddress;
+use crate::live::{FeedOpening, FeedUpdate, LivePresence, LiveSignal, LiveUpdate, Opening};
 use crate::object::value::write_string;
+use crate::object::{ClassName, ObjectAddress};
 
 /// What a channel is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,6 +21,8 @@ pub(super) enum Kind {
     DurableObject,
     /// `object:{class}/{name}`: pushes updates, signals and presence.
     Object,
+    /// `feed:{class}`: pushes updates of all its objects.
+    Feed,
 }
 
 /// A joined channel's voice.
@@ -85,7 +87,7 @@ impl Voice for Joined {
         }
         say.push(match (update.deleted_object, self.kind) {
             (true, _) => self.channel.push("deleted", &payload_of(update.native())),
-            (false, Kind::Object) => self.channel.push("update", &payload_of(update.native())),
+            (false, Kind::Object | Kind::Feed) => self.channel.push("update", &payload_of(update.native())),
             (false, Kind::DurableObject) => self.state_updated(update),
         });
     }
@@ -107,6 +109,21 @@ impl Voice for Joined {
 impl LineVoice for Joined {
     fn refused(&mut self, error: &Error) -> Bytes {
         self.channel.error(self.join.take().as_ref(), error)
+    }
+
+    fn feed_opening(&mut self, _class: &ClassName, opening: &FeedOpening) -> Bytes {
+        let Some(join) = self.join.take() else {
+            // The logs did not reach back: the client joins again, and is told so.
+            self.is_over = true;
+            return self.channel.crash();
+        };
+        let response = reply::Object::new().text("cursor", &opening.cursor);
+        self.channel.ok(Some(&join), &response.number("complete", opening.is_complete).end())
+    }
+
+    fn feed_update(&mut self, update: &FeedUpdate) -> Option<Bytes> {
+        let event = if update.deleted_object { "deleted" } else { "update" };
+        (!self.is_over).then(|| self.channel.push(event, &payload_of(update.native())))
     }
 }
 
