@@ -18,7 +18,9 @@ use axum::extract::Request;
 use axum::response::{IntoResponse, Response};
 use axum::routing;
 use bytes::Bytes;
-use http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, ETAG, IF_NONE_MATCH, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS};
+use http::header::{
+    CACHE_CONTROL, CONTENT_SECURITY_POLICY, ETAG, IF_NONE_MATCH, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS,
+};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use sha2::{Digest, Sha256};
 use utoipa_axum::router::OpenApiRouter;
@@ -141,11 +143,14 @@ mod tests {
         let directory = name.rsplit_once('/').map_or("", |(directory, _)| directory);
         let from = text.lines().filter_map(|line| {
             let (before, rest) = line.split_once(" from \"").or_else(|| line.split_once("import \""))?;
-            let is_import = ["import", "export", "}"].iter().any(|word| before.trim_start().starts_with(word));
+            let is_import =
+                ["import", "export", "}"].iter().any(|word| before.trim_start().starts_with(word));
             is_import.then(|| rest.split_once('"').map(|(path, _)| path))?
         });
         from.map(|path| {
-            let path = path.strip_prefix("./").unwrap_or_else(|| panic!("{name} imports {path:?}, not a file beside it"));
+            let path = path
+                .strip_prefix("./")
+                .unwrap_or_else(|| panic!("{name} imports {path:?}, not a file beside it"));
             if directory.is_empty() { path.to_owned() } else { format!("{directory}/{path}") }
         })
         .collect()
@@ -153,11 +158,8 @@ mod tests {
 
     #[test]
     fn everything_that_the_page_asks_for_is_served_and_nothing_else() {
-        let mut wanted: Vec<String> = PAGE
-            .split('"')
-            .filter_map(|text| text.strip_prefix(FILES))
-            .map(str::to_owned)
-            .collect();
+        let mut wanted: Vec<String> =
+            PAGE.split('"').filter_map(|text| text.strip_prefix(FILES)).map(str::to_owned).collect();
         let mut reached = BTreeSet::new();
         while let Some(name) = wanted.pop() {
             let text = text_of(&name).unwrap_or_else(|| panic!("{name} is not served"));
@@ -186,9 +188,14 @@ mod tests {
     #[test]
     fn nothing_is_inline_or_made_markup() {
         assert!(!PAGE.contains("<style") && !PAGE.contains("style=") && !PAGE.contains("javascript:"));
-        assert_eq!(PAGE.matches("<script").count(), PAGE.matches("<script type=\"module\" src=\"/v1/console/").count());
+        assert_eq!(
+            PAGE.matches("<script").count(),
+            PAGE.matches("<script type=\"module\" src=\"/v1/console/").count()
+        );
         for (name, _, text) in files::ALL {
-            for forbidden in ["innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval(", "new Function"] {
+            for forbidden in
+                ["innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval(", "new Function"]
+            {
                 assert!(!text.contains(forbidden), "{name} has {forbidden}");
             }
         }
@@ -225,7 +232,9 @@ mod tests {
             let other = HeaderValue::from_static("\"other\"");
             assert_eq!(ask(path, Some(&other)).await.status(), StatusCode::OK, "{path}");
         }
-        for absent in ["/v1/console/", "/v1/console/page.html", "/v1/console/client/../main.js", "/v1/console/Main.js"] {
+        for absent in
+            ["/v1/console/", "/v1/console/page.html", "/v1/console/client/../main.js", "/v1/console/Main.js"]
+        {
             assert_eq!(ask(absent, None).await.status(), StatusCode::NOT_FOUND, "{absent}");
         }
     }

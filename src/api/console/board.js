@@ -103,28 +103,23 @@ export function board(root) {
     }
     draw();
   };
-  // The class is asked for first: where it is not served, a feed of it is not either.
-  let feed;
-  ask(`/v1/objects/${CLASS}?limit=1`).then(() => {
-    if (isOver) return;
-    feed = stead.feed(CLASS, {
-      onUpdate: update,
-      onDeleted: ({ object }) => {
-        known.delete(object.slice(object.indexOf("/") + 1));
-        draw();
-      },
-      onGap: () => void list().catch(refused),
-      onState: ({ state }) => {
-        standing.className = `state is-${{ live: "ok", waiting: "silent", closed: "quiet" }[state] ?? "quiet"}`;
-        show(standing, { live: "live", waiting: "connection lost", closed: "as it was when you came", connecting: "…" }[state]);
-      },
-    });
-    // Also without a feed the list is there.
-    feed.opened.then(list, list).catch(refused);
-  }).catch(refused);
+  // The feed first: nothing is missed between the list and it, and it says whether the class is served at all.
+  const feed = stead.feed(CLASS, {
+    onUpdate: update,
+    onDeleted: ({ object }) => {
+      known.delete(object.slice(object.indexOf("/") + 1));
+      draw();
+    },
+    onGap: () => void list().catch(refused),
+    onState: ({ state }) => {
+      standing.className = `state is-${{ live: "ok", waiting: "silent" }[state] ?? "quiet"}`;
+      show(standing, { live: "live", waiting: "connection lost", closed: "", connecting: "…" }[state]);
+    },
+  });
+  feed.opened.then(list).catch(refused);
   return () => {
     isOver = true;
-    feed?.close();
+    feed.close();
   };
 }
 

@@ -60,9 +60,9 @@ function pair(term, value) {
 /** One row for each shard, one column for each node: who leads, who follows, who lags. */
 function shards({ nodes: list, shards: rows }) {
   const columns = list.filter((node) => node.state !== "removed" || rows.some((shard) => replicaOn(shard, node.id)));
-  return h("section", { key: "shards" }, h("h2", null, "Shards"),
-    h("p.legend", null, h("span.replica.is-leader"), " leads ", h("span.replica.is-voter"), " keeps ", h("span.replica.is-learner"), " catches up"),
-    h("div.wide", null, h("table.shards", null,
+  return h("section", { key: "shards" },
+    h("h2", null, "Shards", h("span.legend", null, h("span.replica.is-leader"), " leads ", h("span.replica.is-voter"), " keeps ", h("span.replica.is-learner"), " catches up")),
+    h("div.card.wide", null, h("table.shards", null,
       h("thead", null, h("tr", null, h("th", null, "shard"), columns.map((node) => h("th", { key: String(node.id) }, `node ${node.id}`)),
         h("th.figure", null, "entries"), h("th.figure", null, "term"))),
       h("tbody", null, rows.map((shard) => h("tr", { key: String(shard.id), class: shard.leader === null ? "is-leaderless" : "" },

@@ -40,17 +40,17 @@ export function object(root, [cls, ...rest]) {
   const updates = h("ol.updates");
   const present = h("ul.people");
   const nobody = h("p.quiet", null, "Nobody says to be here.");
-  const place = h("p.quiet");
+  const place = h("span");
   const page = PAGES[cls];
   root.append(
     h("p.crumbs", null, h("a", { href: `#/objects/${cls}` }, cls), " /"),
     h("h1.name", null, name, " ", standing),
-    h("p.lead", null, "Version ", version, page && [" · ", h("a", { href: `${page}${encodeURIComponent(name)}` }, cls === "counter" ? "click it" : "edit it together")]),
+    h("p.lead", null, "Version ", version, place, page && [" · ", h("a", { href: `${page}${encodeURIComponent(name)}` }, cls === "counter" ? "click it" : "edit it together")]),
     h("div.columns", null,
       h("section", null, h("h2", null, "State"), state),
       h("section", null, h("h2", null, "Call"), READ_ONLY.includes(cls) ? h("p.quiet", null, "Written by its own tools only.") : callForm(item)),
       h("section", null, h("h2", null, "Updates"), updates),
-      h("section", null, h("h2", null, "Present"), present, nobody, h("h2", null, "Place"), place)),
+      h("section", null, h("h2", null, "Present"), present, nobody)),
   );
 
   /** By version. @type {Map<number, any>} */
@@ -92,16 +92,17 @@ export function object(root, [cls, ...rest]) {
   });
   drawUpdates();
   subscription.opened
-    .then(() => item.history({ since: Math.max(0, (subscription.version ?? 0) - UPDATES_MAX) }))
-    .then((history) => {
-      for (const update of history.updates) seen.set(update.version, update);
+    .then(async () => {
+      if (subscription.version === 0) return;
+      const { updates: past } = await item.history({ since: Math.max(0, subscription.version - UPDATES_MAX) });
+      for (const update of past) seen.set(update.version, update);
       drawUpdates();
     })
     // The updates that come now are shown all the same.
     .catch(() => {});
   const locate = () => ask(`/v1/objects/${encodeURIComponent(cls)}/${encodeURIComponent(name)}/location`).then(
-    ({ shard, slot, leader, replicas }) => show(place, `Shard ${shard}, slot ${number(slot)}; `,
-      leader === null ? "led by nobody" : `node ${leader} leads`, `; on ${replicas.length === 1 ? "node" : "nodes"} ${replicas.join(", ")}.`),
+    ({ shard, slot, leader, replicas }) => show(place, ` · shard ${shard}, slot ${number(slot)} · `, leader === null ? "led by nobody" : `led by node ${leader}`,
+      ` · kept on ${replicas.length === 1 ? "node" : "nodes"} ${replicas.join(", ")}`),
     () => {},
   );
   void locate();

@@ -44,7 +44,7 @@ export function objects(root, [cls = "object"], query) {
     const rows = [...known.values()];
     show(list,
       rows.length === 0 && h("p.card.notice", null, prefix === "" ? "No objects of this class yet. The first write makes one." : "No object's name begins so."),
-      rows.length > 0 && h("div.wide", null, h("table.list", null,
+      rows.length > 0 && h("div.card.wide", null, h("table.list", null,
         h("thead", null, h("tr", null, h("th", null, "name"), h("th.figure", null, "version"), h("th.figure", null, "changed"))),
         h("tbody", null, rows.map((row) => h("tr", { key: row.name, class: row.isFresh ? "fresh" : "" },
           h("td.name", null, h("a", { href: addressOf(cls, row.name) }, row.name)),
@@ -85,10 +85,13 @@ export function objects(root, [cls = "object"], query) {
     cursor = null;
     void more();
   };
-  // The feed first, so that nothing is missed between the list and it.
+  // The feed first: nothing is missed between the list and it, and it says whether the class is served at all.
   const feed = CLASS.test(cls) ? stead.feed(cls, { onUpdate: changed, onDeleted: changed, onGap: again }) : undefined;
-  feed?.opened.then(again, again);
-  void more();
+  feed?.opened.then(again, (error) => {
+    trouble = error;
+    draw();
+  });
+  if (feed === undefined) void more();
   const clock = setInterval(draw, 5_000);
   return () => {
     isOver = true;
