@@ -81,7 +81,7 @@ test("the console", { timeout: 115_000 }, async (t) => {
     await area(two).press("ControlOrMeta+Shift+z");
     await converged("las<two>t line");
     // Over HTTP it is the same text, and what is written there is seen here.
-    await stead.object("document/notes").call("replace", { find: "last", text: "last" });
+    await stead.object("document/notes").call("replace", { find: "t line", text: "t line." });
     assert.equal((await stead.object("document/notes").get()).state.content, await text(one));
     await stead.object("document/notes").call("insert", { index: 0, text: "😀 " });
     await converged("😀 [one was here]");

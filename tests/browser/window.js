@@ -29,7 +29,7 @@ export async function open(started, url, options = {}) {
   const window = { page, url, wrong, mayBeGone: false, goTo, shoot };
   page.on("console", (message) => {
     const isWrong = message.type() === "error" || message.type() === "warning";
-    if (isWrong && !(window.mayBeGone && GONE.test(message.text()))) wrong.push(`${message.type()}: ${message.text()}`);
+    if (isWrong && !(window.mayBeGone && GONE.test(message.text()))) wrong.push(`${message.type()}: ${message.text()} (${message.location().url})`);
   });
   page.on("pageerror", (error) => wrong.push(`thrown: ${error.stack}`));
   page.on("dialog", (dialog) => {

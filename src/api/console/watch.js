@@ -8,6 +8,8 @@ import { ask } from "./api.js";
 
 /** Between two looks. Milliseconds. */
 const PAUSE = 1_000;
+/** One look may fail, say of a question that was under way when a leader died. */
+const FAILURES_MAX = 1;
 
 /**
  * @typedef {object} Look
@@ -23,6 +25,9 @@ const listeners = new Set();
 let last;
 let timer;
 let isAsking = false;
+let failures = 0;
+/** When the first of these failed. */
+let failedAt = 0;
 
 /** @param {(look: Look) => void} listener @returns {() => void} ends it */
 export function watch(listener) {
@@ -43,12 +48,14 @@ async function look() {
   isAsking = true;
   try {
     const [cluster, { nodes }, { shards }] = await Promise.all([ask("/v1/cluster"), ask("/v1/nodes"), ask("/v1/shards")]);
+    failures = 0;
     last = { cluster, nodes, shards, silentSince: null };
   } catch {
-    const before = last ?? { cluster: undefined, nodes: [], shards: [], silentSince: null };
-    last = { ...before, silentSince: before.silentSince ?? Date.now() };
+    if (failures === 0) failedAt = Date.now();
+    failures += 1;
+    if (failures > FAILURES_MAX) last = { ...(last ?? { cluster: undefined, nodes: [], shards: [] }), silentSince: failedAt };
   }
   isAsking = false;
-  for (const listener of listeners) listener(last);
   timer = setTimeout(look, PAUSE);
+  if (last !== undefined) for (const listener of listeners) listener(last);
 }
