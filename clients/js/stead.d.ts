@@ -68,6 +68,11 @@ export interface Client {
    * @throws TypeError if no server could have such an object.
    */
   object(address: string): SteadObject;
+  /**
+   * Everything that happens to the objects of a class, from now on or from a cursor on, until it is closed.
+   * @throws TypeError if no server could have such a class.
+   */
+  feed(cls: string, options?: FeedOptions): Feed;
 }
 
 export interface AskOptions {
@@ -194,6 +199,26 @@ export interface SubscribeOptions {
   onUpdate?: (event: UpdateEvent, subscription: Subscription) => void;
   onDeleted?: (event: DeletedEvent, subscription: Subscription) => void;
   onState?: (event: StateEvent, subscription: Subscription) => void;
+  /** The client is present from the start, and shows this to all who follow the object. See `present`. */
+  presence?: Json;
+  /** Who came, went, or shows something else; also what changed while the connection was lost. */
+  onPresence?: (event: PresenceEvent, subscription: Subscription) => void;
+  onSignal?: (event: SignalEvent, subscription: Subscription) => void;
+  /** A presence or a signal was refused: too many are present, too many signals wait. */
+  onError?: (error: SteadError, subscription: Subscription) => void;
+}
+
+/** Ids are those of subscriptions, a new one for each connection. */
+export interface PresenceEvent {
+  joined: { id: string; data: Json }[];
+  left: string[];
+  changed: { id: string; data: Json }[];
+}
+
+export interface SignalEvent {
+  /** The id of the subscription that sent it. */
+  from: string;
+  data: Json;
 }
 
 /**
@@ -216,9 +241,72 @@ export interface Subscription extends AsyncIterable<ObjectEvent> {
    * in order; with a key they are sent again over the next connection if the answer was lost.
    */
   call(method: string, params?: JsonObject, options?: SocketCallOptions): Promise<Answer>;
+  /**
+   * Who is present now, this client too if it is, by id: a view that stays as it is; a new one for every change.
+   * While the connection is lost it is who was present before.
+   */
+  readonly presence: ReadonlyMap<string, Json>;
+  /** This subscription's id among those present, a new one for every connection; `undefined` before the first frame. */
+  readonly self: string | undefined;
+  /**
+   * Is present from now on, and shows `data` (at most 16 KiB as JSON) to all who follow the object; again, it
+   * shows something else. Said again by itself after a lost connection; closing ends it.
+   */
+  present(data: Json): void;
+  /**
+   * Tells all others who follow the object, once; nothing is kept. At most 64 KiB as JSON.
+   * @returns false, and sends nothing, while there is no connection.
+   */
+  signal(data: Json): boolean;
   /** Ends it. Iterators end; calls that wait are rejected. */
   close(): void;
   [Symbol.asyncIterator](): AsyncIterator<ObjectEvent, undefined, undefined>;
+}
+
+/** One commit of one object of the class. */
+export type FeedUpdateEvent = {
+  type: "update";
+  /** Its address, `"class/name"`. */
+  object: string;
+  /** What to come back with for everything behind this event. */
+  cursor: string;
+} & ((Change & { too_large?: false }) | { version: number; too_large: true });
+export interface FeedDeletedEvent {
+  type: "deleted";
+  object: string;
+  cursor: string;
+  version: number;
+}
+/** Changes are missing here, for the cursor is too old (100,000 entries of a shard's log): list the class again. */
+export interface GapEvent {
+  type: "gap";
+  cursor: string;
+}
+export type FeedEvent = FeedUpdateEvent | FeedDeletedEvent | GapEvent;
+
+export interface FeedOptions {
+  /** Of the last event seen, to be told everything behind it. Without it the feed begins now. */
+  cursor?: string;
+  onUpdate?: (event: FeedUpdateEvent, feed: Feed) => void;
+  onDeleted?: (event: FeedDeletedEvent, feed: Feed) => void;
+  onGap?: (event: GapEvent, feed: Feed) => void;
+  onState?: (event: StateEvent, feed: Feed) => void;
+}
+
+/**
+ * The objects of a class, followed, through lost connections and lost nodes. The changes of one object come in
+ * the order of its versions. As an async iterator it gives every event from then on; a reader that lags behind
+ * by 1,024 events is given a `gap` instead of them. Leaving the loop closes the feed.
+ */
+export interface Feed extends AsyncIterable<FeedEvent> {
+  readonly class: string;
+  /** What to come back with for everything not yet told; `undefined` before the first frame. */
+  readonly cursor: string | undefined;
+  /** Resolves when it follows: from then on nothing is missed. Rejects if the feed ends before. */
+  readonly opened: Promise<void>;
+  /** Ends it. Iterators end. */
+  close(): void;
+  [Symbol.asyncIterator](): AsyncIterator<FeedEvent, undefined, undefined>;
 }
 
 export interface SteadErrorParts {

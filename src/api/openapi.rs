@@ -18,7 +18,7 @@ static TEXT: LazyLock<String> =
 /// The routes that stand in the description, with their handlers.
 pub(super) fn described_routes() -> OpenApiRouter<ApiState> {
     OpenApiRouter::with_openapi(Frame::openapi())
-        .routes(routes!(console::show))
+        .merge(console::routes())
         .routes(routes!(show))
         .merge(v1::routes())
         .merge(yjs::routes())

@@ -35,6 +35,7 @@ mod logs;
 mod model;
 mod operating;
 mod order;
+mod page;
 mod readme;
 mod resume;
 mod shutdown;

@@ -13,9 +13,7 @@ export function parseAddress(address) {
   const slash = typeof address === "string" ? address.indexOf("/") : -1;
   if (slash < 0) throw new TypeError(`an address is "class/name", not ${JSON.stringify(address)}`);
   const [cls, name] = [address.slice(0, slash), address.slice(slash + 1)];
-  if (!CLASS.test(cls)) {
-    throw new TypeError(`a class is a lower-case letter, then up to 63 of a-z, 0-9 and "-", not ${JSON.stringify(cls)}`);
-  }
+  checkClass(cls);
   const bytes = new TextEncoder().encode(name).length;
   if (bytes === 0 || bytes > NAME_MAX_BYTES || name === "." || name === ".." || CONTROL.test(name) || !isWellFormed(name)) {
     throw new TypeError(`a name is 1 to ${NAME_MAX_BYTES} bytes without control characters, and neither "." nor ".."`);
@@ -36,10 +34,16 @@ export function parseServers(servers) {
   });
 }
 
-/** @param {string} server @param {string} path @param {number | undefined} since */
-export function liveUrl(server, path, since) {
-  const query = since === undefined ? "" : `?since=${since}`;
-  return `${server.replace(/^http/, "ws")}${path}/live${query}`;
+/** @param {string} server @param {string} path */
+export function socketUrl(server, path) {
+  return server.replace(/^http/, "ws") + path;
+}
+
+/** @param {unknown} cls */
+export function checkClass(cls) {
+  if (typeof cls !== "string" || !CLASS.test(cls)) {
+    throw new TypeError(`a class is a lower-case letter, then up to 63 of a-z, 0-9 and "-", not ${JSON.stringify(cls)}`);
+  }
 }
 
 /** @param {unknown} version @param {string} what */

@@ -1,6 +1,7 @@
 /** A client of a cluster, and its objects. */
 
-import { checkVersion, parseAddress, parseServers } from "./address.js";
+import { checkClass, checkVersion, parseAddress, parseServers } from "./address.js";
+import { Feed } from "./feed.js";
 import { Http } from "./http.js";
 import { keyOf } from "./key.js";
 import { TIMING } from "./limits.js";
@@ -22,9 +23,22 @@ export function connect({ servers, timing, fetch, WebSocket = /** @type {any} */
   const parsed = parseServers(servers);
   const times = { ...TIMING, ...timing };
   const http = new Http(parsed, times, fetch);
+  const ways = { servers: parsed, timing: times, WebSocket };
   return {
-    object: (address) => new SteadObject(http, { servers: parsed, timing: times, WebSocket }, address),
+    object: (address) => new SteadObject(http, ways, address),
+    feed: (cls, options = {}) => {
+      checkClass(cls);
+      return new Feed(withSockets(ways), cls, options);
+    },
   };
+}
+
+/** @param {Ways} ways */
+function withSockets(ways) {
+  if (typeof ways.WebSocket !== "function") {
+    throw new TypeError("there is no WebSocket here: give one to connect(), that of npm's `ws` for example");
+  }
+  return ways;
 }
 
 class SteadObject {
@@ -77,10 +91,7 @@ class SteadObject {
 
   /** @param {import("../stead.js").SubscribeOptions} [options] */
   subscribe(options = {}) {
-    if (typeof this.#ways.WebSocket !== "function") {
-      throw new TypeError("there is no WebSocket here: give one to connect(), that of npm's `ws` for example");
-    }
-    return new Subscription(this.#ways, this.#path, options);
+    return new Subscription(withSockets(this.#ways), this.#path, options);
   }
 }
 

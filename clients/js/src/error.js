@@ -51,6 +51,18 @@ export function partsOf(error) {
   };
 }
 
+/** What surely was not done and may be tried again, of an error that says no more than its code. */
+const PASSING = new Set(["internal", "outcome_unknown", "overloaded", "rate_limited", "request_timeout", "unavailable"]);
+
+/**
+ * The error in a frame that has a code and a detail, and nothing about trying again.
+ * @param {{ [key: string]: unknown }} frame
+ */
+export function errorOfFrame(frame) {
+  const parts = partsOf(frame);
+  return new SteadError({ ...parts, retry: PASSING.has(parts.code) ? "safe" : "never" });
+}
+
 /**
  * @param {string} text
  * @returns {{ [key: string]: any } | undefined} the JSON object that a text is

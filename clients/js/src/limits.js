@@ -7,6 +7,11 @@ export const EVENTS_WAITING_MAX = 1024;
 /** A larger frame would cost the socket (1009), so it is refused here. Bytes. */
 export const FRAME_MAX_BYTES = 4 * 1024 * 1024;
 
+/** What one shows of itself to others who are present, as JSON; servers take no more. Bytes. */
+export const PRESENCE_MAX_BYTES = 16 * 1024;
+/** What one signal tells, as JSON; servers take no more. Bytes. */
+export const SIGNAL_MAX_BYTES = 64 * 1024;
+
 /** @type {Readonly<import("../stead.js").Timing>} */
 export const TIMING = Object.freeze({
   call: 30_000,

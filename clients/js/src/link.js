@@ -1,12 +1,12 @@
 /**
- * The connection of one subscription: opened, watched, and opened again elsewhere when it is lost.
+ * The connection of one subscription or feed: opened, watched, and opened again elsewhere when it is lost.
  *
  * At most one socket is alive; what an older one still says is not heard. A browser shows no pings of
  * the server, so silence is answered by a ping of our own: a sleeping laptop or a cut cable ends no
  * connection by itself.
  */
 
-import { liveUrl } from "./address.js";
+import { socketUrl } from "./address.js";
 import { SteadError, objectOf } from "./error.js";
 import { pauseMs } from "./limits.js";
 
@@ -23,7 +23,10 @@ const TOO_MANY = 4529;
 
 /**
  * @typedef {object} Listener
- * @property {() => number | undefined} since the version to come back with
+ * @property {() => string} path of the socket to open, with its query: what to come back with may be in it
+ * @property {() => string} [greeting] what is said as soon as the socket is open
+ * @property {(frame: { [key: string]: any }) => boolean | undefined} begins whether what a frame begins goes on
+ *   from where it was left; `undefined` for a frame that begins nothing
  * @property {(frame: { [key: string]: any }) => void} frame
  * @property {(event: import("../stead.js").StateEvent) => void} state
  * @property {() => void} lost
@@ -42,25 +45,22 @@ export class Link {
   #timer;
   #closed = false;
   #servers;
-  #path;
   #timing;
   #WebSocket;
   #listener;
 
   /**
    * @param {import("./client.js").Ways} ways
-   * @param {string} path
    * @param {Listener} listener
    */
-  constructor({ servers, timing, WebSocket }, path, listener) {
+  constructor({ servers, timing, WebSocket }, listener) {
     this.#servers = servers;
-    this.#path = path;
     this.#timing = timing;
     this.#WebSocket = WebSocket;
     this.#listener = listener;
   }
 
-  /** Whether the first frame has come: then calls may be sent. */
+  /** Whether the frame that begins has come: then calls may be sent. */
   get live() {
     return this.#liveAt !== undefined;
   }
@@ -73,14 +73,17 @@ export class Link {
     if (this.#closed) return;
     let socket;
     try {
-      socket = new this.#WebSocket(liveUrl(server, this.#path, this.#listener.since()));
+      socket = new this.#WebSocket(socketUrl(server, this.#listener.path()));
     } catch (error) {
       this.drop(`the socket could not be made: ${error}`);
       return;
     }
     this.#socket = socket;
     let trouble = "";
-    socket.onopen = () => this.#await(this.#timing.firstFrame, "no first frame in time");
+    socket.onopen = () => {
+      this.#await(this.#timing.firstFrame, "no first frame in time");
+      if (this.#listener.greeting !== undefined) this.send(this.#listener.greeting());
+    };
     socket.onmessage = ({ data }) => this.#heard(data, server);
     socket.onerror = (event) => (trouble = event?.message ?? "");
     socket.onclose = ({ code, reason }) => this.#ended(code, reason || trouble);
@@ -125,11 +128,11 @@ export class Link {
       this.drop("a frame that is not a JSON object");
       return;
     }
-    const opening = frame["type"] === "init" || frame["type"] === "resumed";
-    if (opening && this.#liveAt === undefined) {
+    const resumed = this.#liveAt === undefined ? this.#listener.begins(frame) : undefined;
+    if (resumed !== undefined) {
       this.#liveAt = this.#heardAt;
       this.#watch(this.#timing.silence);
-      this.#listener.state({ state: "live", server, resumed: frame["type"] === "resumed" });
+      this.#listener.state({ state: "live", server, resumed });
     }
     if (!this.#closed) this.#listener.frame(frame);
   }

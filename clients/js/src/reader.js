@@ -1,21 +1,26 @@
 /**
- * An async iterator over a subscription's events, for one reader.
+ * An async iterator over a subscription's or a feed's events, for one reader.
  *
- * What waits is bounded: a reader that lags is given the state as it is then, in one `init`, as the
- * server does it for a client that was away too long.
+ * What waits is bounded: a reader that lags is given one event in the place of all that waited: the state
+ * as it is then, or that there is a gap, as the server does it for a client that was away too long.
  */
 
 import { SteadError } from "./error.js";
 import { EVENTS_WAITING_MAX } from "./limits.js";
 
-/** @typedef {import("../stead.js").ObjectEvent} ObjectEvent */
-/** @typedef {IteratorResult<ObjectEvent, undefined>} Result */
+/**
+ * @template E
+ * @typedef {{ resolve: (result: IteratorResult<E, undefined>) => void, reject: (error: unknown) => void }} Taker
+ */
 
-/** @implements {AsyncIterator<ObjectEvent, undefined, undefined>} */
+/**
+ * @template E
+ * @implements {AsyncIterator<E, undefined, undefined>}
+ */
 export class Reader {
-  /** @type {ObjectEvent[]} */
+  /** @type {E[]} */
   #events = [];
-  /** @type {{ resolve: (result: Result) => void, reject: (error: unknown) => void }[]} */
+  /** @type {Taker<E>[]} */
   #takers = [];
   #lags = false;
   #ended = false;
@@ -25,7 +30,7 @@ export class Reader {
   #leave;
 
   /**
-   * @param {() => import("../stead.js").InitEvent} current the state, as an event
+   * @param {() => E | undefined} current what stands for all that came so far; nothing where it is not known
    * @param {() => void} leave the reader wants no more
    */
   constructor(current, leave) {
@@ -33,7 +38,7 @@ export class Reader {
     this.#leave = leave;
   }
 
-  /** @param {ObjectEvent} event */
+  /** @param {E} event */
   push(event) {
     const taker = this.#takers.shift();
     if (taker !== undefined) {
@@ -53,7 +58,7 @@ export class Reader {
     for (const taker of this.#takers.splice(0)) this.#last(taker);
   }
 
-  /** @returns {Promise<Result>} */
+  /** @returns {Promise<IteratorResult<E, undefined>>} */
   next() {
     if (this.#lags) return this.#catchUp();
     const event = this.#events.shift();
@@ -64,7 +69,7 @@ export class Reader {
     });
   }
 
-  /** @returns {Promise<Result>} */
+  /** @returns {Promise<IteratorResult<E, undefined>>} */
   return() {
     this.#events = [];
     this.#lags = false;
@@ -72,17 +77,17 @@ export class Reader {
     return Promise.resolve({ done: true, value: undefined });
   }
 
-  /** @returns {Promise<Result>} */
+  /** @returns {Promise<IteratorResult<E, undefined>>} */
   #catchUp() {
     this.#lags = false;
-    const init = this.#current();
-    if (init.state !== null) return Promise.resolve({ done: false, value: init });
+    const current = this.#current();
+    if (current !== undefined) return Promise.resolve({ done: false, value: current });
     this.#leave();
     const detail = `more than ${EVENTS_WAITING_MAX} events waited, and the state is not known`;
     return Promise.reject(new SteadError({ code: "too_slow", detail, retry: "safe" }));
   }
 
-  /** @param {{ resolve: (result: Result) => void, reject: (error: unknown) => void }} taker */
+  /** @param {Taker<E>} taker */
   #last({ resolve, reject }) {
     const error = this.#error;
     this.#error = undefined;

@@ -6,12 +6,13 @@
  *   subscription  one object, followed
  *     link      its connection, opened again when lost
  *     replica   its version and state (pure)
+ *     presence  who is present (pure)
  *     calls     calls over the socket
  *     reader    events for one async iterator
- * address, error, key, limits: words that everyone shares
+ *   feed        all objects of a class, followed; over a link, to readers
+ * address, error, key, limits, tell: words that everyone shares
  *
- * A subscription knows its socket only as a link that brings frames. A socket of many objects takes the
- * link's place when servers have it; `replica`, `calls` and what applications see stay.
+ * Subscriptions and feeds know their socket only as a link that brings frames.
  */
 
 export { connect } from "./client.js";

@@ -1,11 +1,14 @@
-/** One object, followed: its replica, its connection, its calls, and those who listen. */
+/** One object, followed: its replica, its connection, its calls, who is present, and those who listen. */
 
 import { checkVersion } from "./address.js";
 import { Calls } from "./calls.js";
-import { SteadError } from "./error.js";
+import { SteadError, errorOfFrame } from "./error.js";
+import { PRESENCE_MAX_BYTES, SIGNAL_MAX_BYTES } from "./limits.js";
 import { Link } from "./link.js";
+import { Presence } from "./presence.js";
 import { Reader } from "./reader.js";
 import { Replica } from "./replica.js";
+import { tell } from "./tell.js";
 
 /** @typedef {import("../stead.js").ObjectEvent} ObjectEvent */
 /** @typedef {import("../stead.js").StateEvent} StateEvent */
@@ -16,8 +19,15 @@ export class Subscription {
   #replica;
   #link;
   #calls;
+  #presence = new Presence();
+  /** What this client shows of itself, as a frame. @type {string | undefined} */
+  #announcement;
+  /** Whether the socket that is open now was told. */
+  #isAnnounced = false;
+  /** @type {string | undefined} */
+  #self;
   #options;
-  /** @type {Set<Reader>} */
+  /** @type {Set<Reader<ObjectEvent>>} */
   #readers = new Set();
   #isOpen = false;
   #ended = false;
@@ -37,12 +47,14 @@ export class Subscription {
     if (options.since !== undefined) checkVersion(options.since, "since");
     else if (options.state !== undefined) throw new TypeError("a state needs its version: give `since` too");
     this.#options = options;
+    if (options.presence !== undefined) this.#announcement = announcementOf(options.presence);
     this.#replica = new Replica(options.since, options.state);
-    this.#link = new Link(ways, path, {
-      since: () => this.#replica.version,
+    this.#link = new Link(ways, {
+      path: () => `${path}/live${this.version === undefined ? "" : `?since=${this.version}`}`,
+      begins: ({ type }) => (type === "resumed" ? true : type === "init" ? false : undefined),
       frame: (frame) => this.#take(frame),
       state: (event) => this.#tell(options.onState, event),
-      lost: () => this.#calls.lost(),
+      lost: () => this.#lost(),
       end: (error) => this.#end(error),
     });
     this.#calls = new Calls(this.#link, ways.timing);
@@ -70,15 +82,37 @@ export class Subscription {
     return this.#calls.call(method, params, options);
   }
 
+  /** @returns {ReadonlyMap<string, import("../stead.js").Json>} */
+  get presence() {
+    return this.#presence.shown;
+  }
+
+  get self() {
+    return this.#self;
+  }
+
+  /** @param {import("../stead.js").Json} data */
+  present(data) {
+    this.#announcement = announcementOf(data);
+    this.#isAnnounced = false;
+    this.#announce();
+  }
+
+  /** @param {import("../stead.js").Json} data */
+  signal(data) {
+    const text = frameOf("signal", data, SIGNAL_MAX_BYTES);
+    if (this.#link.live) this.#link.send(text);
+    return this.#link.live;
+  }
+
   close() {
     this.#end(undefined);
   }
 
   [Symbol.asyncIterator]() {
-    const reader = new Reader(
-      () => this.#replica.asInit(),
-      () => this.close(),
-    );
+    /** @returns {ObjectEvent | undefined} */
+    const current = () => (this.#replica.state === null ? undefined : this.#replica.asInit());
+    const reader = new Reader(current, () => this.close());
     if (this.#ended) {
       reader.end(this.#error);
       return reader;
@@ -93,22 +127,61 @@ export class Subscription {
     switch (frame["type"]) {
       case "init":
       case "resumed":
-        if (frame["type"] === "init") this.#pass(frame);
-        this.#isOpen = true;
-        this.#open();
-        if (this.#link.live) this.#calls.opened();
+        this.#begin(frame);
         break;
       case "update":
       case "deleted":
         this.#pass(frame);
         break;
+      case "presence":
+        this.#tellPresence(frame);
+        break;
+      case "signal":
+        this.#tell(this.#options.onSignal, { from: frame["from"], data: frame["data"] });
+        break;
       case "reply":
-      case "error":
         this.#calls.take(frame);
+        break;
+      case "error":
+        if ("id" in frame) this.#calls.take(frame);
+        else this.#tell(this.#options.onError, errorOfFrame(frame));
         break;
       default:
       // A pong, or what later servers say.
     }
+  }
+
+  /** The frame that a connection begins with, or begins anew. @param {{ [key: string]: any }} frame */
+  #begin(frame) {
+    this.#self = frame["self"];
+    // After `resumed` a frame of its own says who is present, if anybody is.
+    const present = this.#presence.begin(frame["presence"] ?? []);
+    if (frame["type"] === "init") this.#pass(frame);
+    if (present !== undefined) this.#tell(this.#options.onPresence, present);
+    this.#isOpen = true;
+    this.#open();
+    // A listener may have closed it, and a gap dropped the socket.
+    if (!this.#link.live) return;
+    this.#announce();
+    this.#calls.opened();
+  }
+
+  /** Says once on each socket what this client shows of itself. */
+  #announce() {
+    if (this.#announcement === undefined || this.#isAnnounced || !this.#link.live) return;
+    this.#isAnnounced = true;
+    this.#link.send(this.#announcement);
+  }
+
+  #lost() {
+    this.#isAnnounced = false;
+    this.#calls.lost();
+  }
+
+  /** @param {{ [key: string]: any }} frame */
+  #tellPresence(frame) {
+    const event = this.#presence.take(frame);
+    if (event !== undefined) this.#tell(this.#options.onPresence, event);
   }
 
   /** @param {{ [key: string]: any }} frame */
@@ -145,18 +218,26 @@ export class Subscription {
   }
 
   /**
-   * What a listener throws is the application's, and must not keep the next event from its listeners.
    * @template E
    * @param {((event: E, subscription: any) => void) | undefined} listener
    * @param {E} event
    */
   #tell(listener, event) {
-    try {
-      listener?.(event, this);
-    } catch (error) {
-      queueMicrotask(() => {
-        throw error;
-      });
-    }
+    tell(listener, event, this);
   }
+}
+
+/** @param {import("../stead.js").Json} data */
+function announcementOf(data) {
+  return frameOf("presence", data, PRESENCE_MAX_BYTES);
+}
+
+/** @param {string} type @param {import("../stead.js").Json} data @param {number} maxBytes */
+function frameOf(type, data, maxBytes) {
+  const text = JSON.stringify(data);
+  if (text === undefined) throw new TypeError(`the data of ${type} is a JSON value`);
+  if (new TextEncoder().encode(text).length > maxBytes) {
+    throw new TypeError(`the data of ${type} has at most ${maxBytes} bytes as JSON`);
+  }
+  return `{"type":"${type}","data":${text}}`;
 }

@@ -48,8 +48,9 @@ export async function nobody() {
   return `http://127.0.0.1:${port}`;
 }
 
-async function start(data, join) {
-  const args = ["serve", "--data", data, "--listen", "127.0.0.1:0", "--peer-listen", "127.0.0.1:0"];
+/** Starts a node; where it was before, if `at` says so. */
+async function start(data, join, at = { listen: "127.0.0.1:0", peer: "127.0.0.1:0" }) {
+  const args = ["serve", "--data", data, "--listen", at.listen, "--peer-listen", at.peer];
   if (join !== undefined) args.push("--join", join);
   const env = { ...process.env, STEAD_JOIN_SECRET: SECRET };
   const child = spawn(BIN, args, { env, stdio: ["ignore", "pipe", "pipe"] });
@@ -59,12 +60,11 @@ async function start(data, join) {
   const first = await Promise.race([once(createInterface(child.stdout), "line"), ended]);
   const url = /^listening on (http:\/\/\S+)/.exec(String(first[0]))?.[1];
   if (url === undefined) throw new Error(`the node did not start: ${first[0]}\n${log}`);
-  const node = { url, peer: undefined, kill, stop };
+  const node = { url, id: undefined, peer: undefined, kill, stop, again };
   await until("the node is ready", async () => (await fetch(`${url}/ready`)).ok, SETTLED_WITHIN_MS);
-  if (join === undefined) {
-    const { nodes } = await (await fetch(`${url}/v1/nodes`)).json();
-    node.peer = nodes[0].peer_address;
-  }
+  const { nodes } = await (await fetch(`${url}/v1/nodes`)).json();
+  const own = nodes.find(({ address }) => address === new URL(url).host);
+  [node.id, node.peer] = [own.id, own.peer_address];
   return node;
 
   /** With SIGKILL: nothing is handed over, nothing said. */
@@ -78,10 +78,15 @@ async function start(data, join) {
     child.kill("SIGTERM");
     await ended;
   }
+
+  /** The same node, started again where it was. To be killed by whoever asked for it. */
+  function again() {
+    return start(data, undefined, { listen: new URL(url).host, peer: node.peer });
+  }
 }
 
 /** Every shard has its replicas and a leader. */
-async function settled(url, replicas) {
+export async function settled(url, replicas) {
   await until("the cluster is settled", async () => {
     const { shards } = await (await fetch(`${url}/v1/shards`)).json();
     const voters = (shard) => shard.replicas.filter(({ role }) => role === "voter").length;

@@ -52,3 +52,43 @@ test("updates survive the node they came from", { timeout: 50_000 }, async (t) =
   // The socket of a node that lives noticed nothing.
   assert.deepEqual(steady.states.map(({ state }) => state), ["connecting", "live"]);
 });
+
+test("who is present survives the node that it came through", { timeout: 50_000 }, async (t) => {
+  const nodes = await cluster(t, 3);
+  const path = "/v1/objects/object/table/location";
+  const { leader } = await (await fetch(nodes[0].url + path)).json();
+  const { nodes: known } = await (await fetch(`${nodes[0].url}/v1/nodes`)).json();
+  const address = known.find(({ id }) => id === leader).address;
+  const doomed = nodes.find(({ url }) => new URL(url).host === address);
+  const spared = nodes.filter((node) => node !== doomed);
+  const moves = [];
+  const heard = [];
+  const enter = (servers, name, options) => {
+    const subscription = client(servers.map(({ url }) => url)).object("object/table").subscribe({ presence: { name }, ...options });
+    t.after(() => subscription.close());
+    return subscription;
+  };
+  const names = ({ presence }) => [...presence.values()].map(({ name }) => name).sort().join();
+  const ada = enter([doomed, ...spared], "Ada");
+  const ben = enter([spared[0]], "Ben", { onPresence: (event) => moves.push(event), onSignal: (event) => heard.push(event) });
+  const cleo = enter([spared[1]], "Cleo");
+  for (const one of [ada, ben, cleo]) await until("everybody is seen", () => names(one) === "Ada,Ben,Cleo", 20_000);
+  const [adaId, benId, cleoId] = [ada.self, ben.self, cleo.self];
+
+  // The leader of the object dies, and with it Ada's connection.
+  moves.length = 0;
+  await doomed.kill();
+  await until("Ada is back under another id", () => ada.self !== adaId && names(ada) === "Ada,Ben,Cleo", 20_000);
+  for (const one of [ben, cleo]) await until("Ada is seen again", () => one.presence.has(ada.self) && !one.presence.has(adaId), 20_000);
+  assert.equal(names(ben), "Ada,Ben,Cleo");
+  // Only Ada went and came: those whose connections lived were never said to have left.
+  const told = (kind) => moves.flatMap((event) => event[kind]);
+  assert.deepEqual(told("left"), [adaId]);
+  assert.deepEqual(told("joined"), [{ id: ada.self, data: { name: "Ada" } }]);
+  assert.deepEqual([ben.self, cleo.self], [benId, cleoId]);
+  await until("signals go on", () => {
+    ada.signal("back");
+    return heard.length > 0;
+  });
+  assert.deepEqual(heard[0], { from: ada.self, data: "back" });
+});

@@ -59,6 +59,34 @@ test("one node, followed", async (t) => {
     assert.deepEqual(log.states.map(({ state }) => state), ["connecting", "live", "closed"]);
   });
 
+  await t.test("presence and signals", async (t) => {
+    const heard = { ada: [], ben: [] };
+    const enter = (who, options) => {
+      const subscription = stead.object("object/room").subscribe({ onSignal: (event) => heard[who].push(event), ...options });
+      t.after(() => subscription.close());
+      return subscription;
+    };
+    const names = ({ presence }) => [...presence.values()].map(({ name }) => name).sort();
+    const ada = enter("ada", { presence: { name: "Ada" } });
+    await until("Ada is there", () => ada.presence.has(ada.self));
+    const ben = enter("ben");
+    await ben.opened;
+    assert.deepEqual([...ben.presence], [[ada.self, { name: "Ada" }]]);
+    ben.present({ name: "Ben" });
+    await until("both see both", () => names(ada).length === 2 && names(ben).length === 2);
+    assert.deepEqual([names(ada), names(ben)], [["Ada", "Ben"], ["Ada", "Ben"]]);
+    ben.present({ name: "Ben", at: 3 });
+    await until("it is seen", () => ada.presence.get(ben.self).at === 3);
+    assert.ok(ben.signal({ wave: true }));
+    assert.ok(ada.signal("hello"));
+    await until("both heard", () => heard.ada.length + heard.ben.length === 2);
+    assert.deepEqual(heard, { ada: [{ from: ben.self, data: { wave: true } }], ben: [{ from: ada.self, data: "hello" }] });
+    const benId = ben.self;
+    ben.close();
+    await until("Ben left", () => !ada.presence.has(benId));
+    assert.deepEqual(names(ada), ["Ada"]);
+  });
+
   await t.test("an iterator: the state, then every change; leaving it closes", async () => {
     const object = stead.object("counter/iterated");
     await object.call("increment");

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import test from "node:test";
 import { applyDelta } from "../src/delta.js";
 import { pauseMs } from "../src/limits.js";
+import { Presence } from "../src/presence.js";
 import { Reader } from "../src/reader.js";
 import { Replica } from "../src/replica.js";
 
@@ -80,4 +81,33 @@ test("a reader that lags is given the state, and nothing twice", async () => {
   assert.equal((await waiting).version, 1031);
   reader.end();
   assert.deepEqual(await reader.next(), { done: true, value: undefined });
+});
+
+test("a reader that lags and can be told nothing in the place of what waited is rejected", async () => {
+  let left = 0;
+  const reader = new Reader(() => undefined, () => (left += 1));
+  for (let n = 0; n <= 1024; n += 1) reader.push(n);
+  await assert.rejects(reader.next(), { code: "too_slow", retry: "safe" });
+  assert.equal(left, 1);
+});
+
+test("who is present: every opening begins anew, and only what changed is told", () => {
+  const presence = new Presence();
+  const member = (id, data = null) => ({ id, data });
+  assert.equal(presence.begin([]), undefined);
+  assert.deepEqual(presence.begin([member("a", 1), member("b")]), { joined: [member("a", 1), member("b")], left: [], changed: [] });
+  const shown = presence.shown;
+  assert.equal(presence.shown, shown);
+  assert.deepEqual(presence.take({ type: "presence", joined: [], left: ["a", "z"], changed: [member("b", 2)] }),
+    { joined: [], left: ["a"], changed: [member("b", 2)] });
+  assert.deepEqual([...presence.shown], [["b", 2]]);
+  assert.deepEqual(presence.begin([member("b", 3), member("c")]), { joined: [member("c")], left: [], changed: [member("b", 3)] });
+  assert.equal(presence.begin([member("b", 3), member("c")]), undefined);
+  assert.deepEqual(presence.begin([]), { joined: [], left: ["b", "c"], changed: [] });
+  // What was shown stays as it was, and nobody changes it.
+  assert.deepEqual([shown.size, shown.get("a"), shown.has("b"), [...shown.keys()], [...shown.values()]], [2, 1, true, ["a", "b"], [1, null]]);
+  assert.equal(/** @type {any} */ (shown).set, undefined);
+  const each = [];
+  shown.forEach((data, id, map) => each.push(id, data, map === shown));
+  assert.deepEqual(each, ["a", 1, true, "b", null, true]);
 });

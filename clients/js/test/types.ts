@@ -2,11 +2,13 @@
 import * as declared from "../stead.js";
 import { connect as connectOfCode } from "../src/client.js";
 import { SteadError as ErrorOfCode } from "../src/error.js";
+import { Feed as FeedOfCode } from "../src/feed.js";
 import { Subscription as SubscriptionOfCode } from "../src/subscription.js";
 
 export const connect: typeof declared.connect = connectOfCode;
 export const error: typeof declared.SteadError = ErrorOfCode;
 export const subscription = (code: SubscriptionOfCode): declared.Subscription => code;
+export const feed = (code: FeedOfCode): declared.Feed => code;
 
 export async function session(): Promise<number> {
   const client = declared.connect({ servers: ["http://127.0.0.1:8080"] });
@@ -22,8 +24,15 @@ export async function session(): Promise<number> {
     // @ts-expect-error: a deletion changes no keys one by one
     if (event.type === "deleted") console.log(event.changes);
   }
-  // @ts-expect-error: presence is not served yet
-  following.presence;
+  following.present({ name: "Ada" });
+  for (const [id, data] of following.presence) console.log(id === following.self, data);
+  // @ts-expect-error: who is present is not for clients to say
+  following.presence.set("me", 1);
+  for await (const event of client.feed("counter", { onGap: ({ cursor }) => console.log(cursor) })) {
+    if (event.type === "update" && !event.too_large) console.log(event.object, event.changes);
+    // @ts-expect-error: what is too large to keep has no changes
+    if (event.type === "update") console.log(event.changes);
+  }
   // @ts-expect-error: a key is text, or false
   await likes.call("increment", {}, { idempotencyKey: true });
   return version + Number(result);
