@@ -79,7 +79,11 @@ test("the HTTP API and an editor change the same text", { timeout: 60_000 }, asy
   const path = "shared%2Fplan";
   await until("the text over HTTP", async () => (await content(url, path)) === "typed 😀");
   const call = (method, body) =>
-    fetch(`${url}/v1/objects/document/${path}/methods/${method}`, { method: "POST", body: JSON.stringify(body) });
+    fetch(`${url}/v1/objects/document/${path}/methods/${method}`, {
+      method: "POST",
+      headers: { "Content-Type": "application/json" },
+      body: JSON.stringify(body),
+    });
   assert.equal((await call("replace", { find: "typed", text: "said" })).status, 200);
   await until("the change over HTTP", () => log.text.toString() === "said 😀");
   log.text.delete(0, 5);
