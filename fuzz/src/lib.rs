@@ -22,6 +22,39 @@ pub mod api {
     mod path;
     mod query;
 
+    /// The messages of editors, before anything of their socket.
+    #[path = "socket/editor"]
+    pub mod editor {
+        mod awareness;
+        mod message;
+
+        use bytes::Bytes;
+
+        /// Takes messages as one socket's.
+        pub fn messages(messages: &[&[u8]]) {
+            let mut awareness = awareness::Awareness::default();
+            for bytes in messages {
+                let Ok(message) = message::Message::decode(&Bytes::copy_from_slice(bytes)) else { continue };
+                if message == message::Message::Other {
+                    continue;
+                }
+                assert_eq!(message::Message::decode(&message.encode()).as_ref(), Ok(&message));
+                if let message::Message::Awareness(news) = message
+                    && let Ok(changes) = awareness.receive(&news)
+                {
+                    let echo = awareness.echo(&changes);
+                    assert_eq!(echo.is_none(), changes.is_empty());
+                    // What is said can be read, and says nothing new to who said it.
+                    for said in echo.into_iter().chain(awareness.everyone()) {
+                        let mut other = awareness::Awareness::default();
+                        other.receive(&said).expect("what is said is a message");
+                        assert_eq!(other.receive(&said), Ok(Vec::new()));
+                    }
+                }
+            }
+        }
+    }
+
     use http::{HeaderMap, HeaderValue};
 
     /// Parses a path and a query as a request's.

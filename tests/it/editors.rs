@@ -6,6 +6,14 @@ use crate::harness::{Editor, Members, Node, Socket, eventually};
 
 const NOTES: &str = "/v1/objects/document/notes";
 
+/// Waits for something while an editor answers whatever it is asked.
+async fn meanwhile<T>(editor: &mut Editor, awaited: impl Future<Output = T>) -> T {
+    tokio::select! {
+        () = editor.until("nothing in particular", |_| false) => unreachable!("it waits for nothing"),
+        awaited = awaited => awaited,
+    }
+}
+
 async fn content(node: &Node, path: &str) -> String {
     let state = node.get(path).await.expect(200).json();
     state["state"]["content"].as_str().expect("a text").to_owned()
@@ -86,11 +94,11 @@ async fn editors_and_http_edit_the_same_text() {
     node.get(NOTES).await.expect_problem(404, "object_not_found");
     // It writes again: the document begins anew, with what the editor has.
     editor.insert(0, "anew").await;
-    eventually("the document", async || {
+    let anew = eventually("the document", async || {
         let answer = node.get(NOTES).await;
         (answer.status == 200 && answer.json()["state"]["content"] == "anew").then_some(())
-    })
-    .await;
+    });
+    meanwhile(&mut editor, anew).await;
     assert_eq!(node.get(NOTES).await.expect(200).json()["version"], 5);
 }
 
@@ -198,13 +206,14 @@ async fn editors_see_each_other_through_all_nodes() {
     second.show(22, 1, r#"{"user":"b"}"#).await;
     for editor in [&mut first, &mut second] {
         editor.until("both", |editor| editor.people.len() == 2).await;
-        assert_eq!(editor.people[&11], (1, r#"{"user":"a"}"#.to_owned()));
-        assert_eq!(editor.people[&22], (1, r#"{"user":"b"}"#.to_owned()));
+        editor.until("both again", |editor| editor.people.values().all(|(clock, _)| *clock == 2)).await;
+        assert_eq!(editor.people[&11].1, r#"{"user":"a"}"#);
+        assert_eq!(editor.people[&22].1, r#"{"user":"b"}"#);
     }
     // Who repeats what was heard changes nothing; who moves is seen; a late one is told of all at once.
-    second.show(11, 1, r#"{"user":"a"}"#).await;
-    first.show(11, 2, r#"{"user":"a","at":5}"#).await;
-    second.until("the move", |editor| editor.people[&11].0 == 2).await;
+    second.tell(11, 2, r#"{"user":"a"}"#).await;
+    first.show(11, 3, r#"{"user":"a","at":5}"#).await;
+    second.until("the move", |editor| editor.people[&11].0 == 3).await;
     let mut third = Editor::open(members.get(3).address(), "notes", 33).await;
     third.until("those present", |editor| editor.people.len() == 2).await;
     third.people.clear();
@@ -221,9 +230,10 @@ async fn editors_see_each_other_through_all_nodes() {
         .collect();
     assert_eq!(ids, ["yjs-11", "yjs-22"]);
     // One says goodbye, one just goes.
-    second.show(22, 2, "null").await;
+    second.show(22, 3, "null").await;
     first.until("the goodbye", |editor| editor.people[&22].1 == "null").await;
     drop(first);
+    third.until("both to be known", |editor| editor.people.len() == 2).await;
     third.until("the end", |editor| editor.people[&11].1 == "null" && editor.people[&22].1 == "null").await;
     third.people.clear();
     third.show(33, 1, "{}").await;

@@ -393,7 +393,7 @@ impl Session {
         self.say_awareness(echo);
         for change in changes {
             match change {
-                Change::Enter { id, state: data, clock } => {
+                Change::Enter { id, state: data, clock, .. } => {
                     // What is too much is not shown to others; the editor has no word for that.
                     if let Err(error) = self.subscription.enter(Member { id: id.into(), data, clock }) {
                         tracing::debug!(%error, "an editor is not shown");

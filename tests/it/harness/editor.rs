@@ -14,6 +14,8 @@ pub(crate) struct Editor {
     doc: Doc,
     text: TextRef,
     socket: Socket,
+    /// What it shows of itself: its clock and state.
+    own: Option<(u64, u64, String)>,
     /// Who is where, as this editor was told: clock and state of each client, `null` for those gone.
     pub(crate) people: BTreeMap<u64, (u64, String)>,
     /// Messages of the server so far: `sync1`, `sync2`, `update`, `awareness`.
@@ -37,7 +39,7 @@ impl Editor {
     async fn with(doc: Doc, address: SocketAddr, name: &str) -> Self {
         let text = doc.get_or_insert_text("content");
         let socket = Socket::open(address, &format!("/v1/yjs/{name}")).await;
-        let mut editor = Self { doc, text, socket, people: BTreeMap::new(), heard: Vec::new() };
+        let mut editor = Self { doc, text, socket, own: None, people: BTreeMap::new(), heard: Vec::new() };
         let known = editor.doc.transact().state_vector().encode_v1();
         editor.send(&[0, 0], &known).await;
         editor
@@ -62,6 +64,12 @@ impl Editor {
 
     /// Shows a state to the others, or that it is gone.
     pub(crate) async fn show(&mut self, client: u64, clock: u64, state: &str) {
+        self.own = (state != "null").then(|| (client, clock, state.to_owned()));
+        self.tell(client, clock, state).await;
+    }
+
+    /// Tells of a client, perhaps another editor's.
+    pub(crate) async fn tell(&mut self, client: u64, clock: u64, state: &str) {
         let mut entry = vec![1];
         number(client, &mut entry);
         number(clock, &mut entry);
@@ -131,7 +139,13 @@ impl Editor {
                     let (state, after) = rest.split_at(length);
                     rest = after;
                     let state = String::from_utf8(state.to_vec()).expect("a state is text");
-                    self.people.insert(client, (clock, state));
+                    // Who is told that it is gone, and is not, says so with a higher clock.
+                    let own =
+                        self.own.take_if(|(own, at, _)| *own == client && *at == clock && state == "null");
+                    match own {
+                        Some((client, clock, state)) => Box::pin(self.show(client, clock + 1, &state)).await,
+                        None => drop(self.people.insert(client, (clock, state))),
+                    }
                 }
             }
         }

@@ -25,8 +25,8 @@ const MEMBER_PREFIX: &str = "yjs-";
 /// What an editor's message changes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::api) enum Change {
-    /// A client is here, or shows something else.
-    Enter { id: String, state: Value, clock: u64 },
+    /// A client is here, or shows something else. `is_new` if this socket did not know of it.
+    Enter { id: String, state: Value, clock: u64, is_new: bool },
     /// A client has left.
     Exit { id: String },
 }
@@ -82,9 +82,10 @@ impl Awareness {
         }
         let id = format!("{MEMBER_PREFIX}{client}");
         if let Some(state) = state {
+            let is_new = known.is_none();
             self.own.insert(client);
             self.clients.insert(client, Client { clock, state: Some(state.clone()) });
-            return Some(Change::Enter { id, state, clock });
+            return Some(Change::Enter { id, state, clock, is_new });
         }
         self.own.remove(&client);
         self.bury(client, clock);
@@ -130,27 +131,25 @@ impl Awareness {
 
     /// The message that tells the editor that its own is taken in. It waits for it: an editor that hears nothing for half a
     /// minute takes the connection for broken.
+    ///
+    /// A client that is new here may have been here before, through a socket that broke, and all others took note that it
+    /// was gone at the very clock at which it comes back: they would pass it over. So it is told that it is gone; it
+    /// knows better, and says so with a higher clock.
     pub(in crate::api) fn echo(&self, changes: &[Change]) -> Option<Bytes> {
-        let id = |change: &Change| match change {
-            Change::Enter { id, .. } | Change::Exit { id } => client_of(id),
+        let entry = |change: &Change| match change {
+            Change::Enter { id, clock, is_new: true, .. } => Some((client_of(id)?, *clock, "null")),
+            Change::Enter { id, .. } | Change::Exit { id } => self.entry(client_of(id)?),
         };
-        self.message(changes.iter().filter_map(id).collect())
+        encode(&changes.iter().filter_map(entry).collect::<Vec<_>>())
     }
 
     fn message(&self, clients: Vec<u64>) -> Option<Bytes> {
-        if clients.is_empty() {
-            return None;
-        }
-        let mut message = Vec::new();
-        write_number(clients.len() as u64, &mut message);
-        for client in clients {
-            let known = self.clients.get(&client);
-            write_number(client, &mut message);
-            write_number(known.map_or(0, |known| known.clock), &mut message);
-            let state = known.and_then(|known| known.state.as_ref()).map_or("null", Value::as_str);
-            write_sized(state.as_bytes(), &mut message);
-        }
-        Some(message.into())
+        encode(&clients.into_iter().filter_map(|client| self.entry(client)).collect::<Vec<_>>())
+    }
+
+    fn entry(&self, client: u64) -> Option<(u64, u64, &str)> {
+        let known = self.clients.get(&client)?;
+        Some((client, known.clock, known.state.as_ref().map_or("null", Value::as_str)))
     }
 
     fn bury(&mut self, client: u64, clock: u64) {
@@ -166,6 +165,21 @@ impl Awareness {
     }
 }
 
+/// A message of clients, their clocks and states; none if it says nothing.
+fn encode(entries: &[(u64, u64, &str)]) -> Option<Bytes> {
+    if entries.is_empty() {
+        return None;
+    }
+    let mut message = Vec::new();
+    write_number(entries.len() as u64, &mut message);
+    for (client, clock, state) in entries {
+        write_number(*client, &mut message);
+        write_number(*clock, &mut message);
+        write_sized(state.as_bytes(), &mut message);
+    }
+    Some(message.into())
+}
+
 /// The client that a member is; members of other kinds are none.
 fn client_of(id: &str) -> Option<u64> {
     id.strip_prefix(MEMBER_PREFIX)?.parse().ok().filter(|client: &u64| *client < 1 << 53)
@@ -178,14 +192,7 @@ mod tests {
     use super::*;
 
     fn message(entries: &[(u64, u64, &str)]) -> Vec<u8> {
-        let mut message = Vec::new();
-        write_number(entries.len() as u64, &mut message);
-        for (client, clock, state) in entries {
-            write_number(*client, &mut message);
-            write_number(*clock, &mut message);
-            write_sized(state.as_bytes(), &mut message);
-        }
-        message
+        encode(entries).expect("there are some").to_vec()
     }
 
     fn shown(message: Option<Bytes>) -> Vec<(u64, u64, String)> {
@@ -200,8 +207,8 @@ mod tests {
         (0..count).map(entry).collect()
     }
 
-    fn enter(client: u64, clock: u64, state: serde_json::Value) -> Change {
-        Change::Enter { id: format!("yjs-{client}"), state: Value::from_json(state), clock }
+    fn enter(client: u64, clock: u64, state: serde_json::Value, is_new: bool) -> Change {
+        Change::Enter { id: format!("yjs-{client}"), state: Value::from_json(state), clock, is_new }
     }
 
     fn exit(client: u64) -> Change {
@@ -214,14 +221,17 @@ mod tests {
         let mut check = |entries: &[(u64, u64, &str)], expected: &[Change]| {
             assert_eq!(awareness.receive(&message(entries)).as_deref(), Ok(expected), "{entries:?}");
         };
-        check(&[(7, 0, r#"{"user":"a"}"#)], &[enter(7, 0, json!({"user": "a"}))]);
+        check(&[(7, 0, r#"{"user":"a"}"#)], &[enter(7, 0, json!({"user": "a"}), true)]);
         check(&[(7, 0, r#"{"user":"a"}"#)], &[]);
-        check(&[(7, 3, "{}"), (8, 1, "true")], &[enter(7, 3, json!({})), enter(8, 1, json!(true))]);
+        check(
+            &[(7, 3, "{}"), (8, 1, "true")],
+            &[enter(7, 3, json!({}), false), enter(8, 1, json!(true), true)],
+        );
         check(&[(7, 2, r#"{"late":1}"#), (7, 2, "null")], &[]);
         // The end of a client has its last clock, or the next.
         check(&[(7, 3, "null"), (8, 2, "null")], &[exit(7), exit(8)]);
         check(&[(7, 3, "null"), (8, 2, "{}"), (9, 0, "null")], &[]);
-        check(&[(7, 4, "{}")], &[enter(7, 4, json!({}))]);
+        check(&[(7, 4, "{}")], &[enter(7, 4, json!({}), false)]);
     }
 
     #[test]
@@ -245,10 +255,16 @@ mod tests {
     #[test]
     fn an_editor_hears_its_own() {
         let mut awareness = Awareness::default();
-        let changes = awareness.receive(&message(&[(7, 1, "{}"), (8, 1, "{}")])).expect("it is a message");
-        assert_eq!(shown(awareness.echo(&changes)), [(7, 1, "{}".to_owned()), (8, 1, "{}".to_owned())]);
-        let changes = awareness.receive(&message(&[(7, 1, "null")])).expect("it is a message");
-        assert_eq!(shown(awareness.echo(&changes)), [(7, 1, "null".to_owned())]);
+        let mut said = |entries: &[(u64, u64, &str)]| {
+            let changes = awareness.receive(&message(entries)).expect("it is a message");
+            shown(awareness.echo(&changes))
+        };
+        // One that is new here is made to raise its clock, for others may know it as gone at this one.
+        let gone = [(7, 1, "null".to_owned()), (8, 1, "null".to_owned())];
+        assert_eq!(said(&[(7, 1, "{}"), (8, 1, "{}")]), gone);
+        assert_eq!(said(&[(7, 2, "{}")]), [(7, 2, "{}".to_owned())]);
+        assert_eq!(said(&[(7, 2, "null")]), [(7, 2, "null".to_owned())]);
+        assert_eq!(said(&[(7, 2, "null")]), []);
         // What comes back from the object is known.
         assert_eq!(awareness.hear([("yjs-8", &Value::from_json(json!({})), 1)], ["yjs-7"]), None);
     }

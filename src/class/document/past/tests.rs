@@ -176,14 +176,43 @@ fn what_is_kept_is_bounded_in_bytes() {
     assert!(version(&mut document, 43).is_err());
 }
 
+/// `STEAD_EDITS=1000000 cargo test --release --lib many_edits -- --nocapture` says how long it takes to open.
 #[test]
-fn many_edits_leave_few_keys() {
+fn many_edits_leave_few_keys_and_open() {
+    let edits = std::env::var("STEAD_EDITS").ok().and_then(|text| text.parse().ok()).unwrap_or(5_000_u32);
     let mut document = Rehearsal::new(Document);
-    for number in 0..5_000_u32 {
-        document.call("insert", json!({"index": number, "text": "a"})).unwrap();
+    let editor = Doc::with_options(yrs::Options {
+        offset_kind: yrs::OffsetKind::Utf16,
+        ..yrs::Options::with_client_id(yrs::block::ClientID::new(7))
+    });
+    let text = editor.get_or_insert_text("content");
+    for number in 0..edits {
+        // Somebody types, goes elsewhere now and then, and takes a word back.
+        let mut transaction = editor.transact_mut();
+        let length = text.len(&transaction);
+        let at = if number % 50 < 40 { length } else { number.wrapping_mul(7_919) % (length + 1) };
+        match number % 10 {
+            9 if at < length => text.remove_range(&mut transaction, at, (length - at).min(5)),
+            _ => text.insert(&mut transaction, at, "abc "),
+        }
+        transaction.commit();
+        let update = transaction.encode_update_v1();
+        drop(transaction);
+        document.edit(&[update.into()]).unwrap();
     }
-    let keys = document.storage().entries(Space::Private).count();
-    assert!(keys <= 1_000 + 258, "{keys} keys");
+    let entries = document.storage().entries(Space::Private);
+    let (keys, bytes) = entries.fold((0, 0), |(keys, bytes), (_, stored)| (keys + 1, bytes + stored.len()));
+    document.forget_decoded();
+    let began = std::time::Instant::now();
+    let opened = contents(&mut document);
+    let took = began.elapsed();
+    println!(
+        "{edits} edits: {keys} private keys, {bytes} bytes; {} characters open in {took:?}",
+        opened.len()
+    );
+    assert_eq!(document.version().0, u64::from(edits));
+    assert_eq!(opened, yrs::GetString::get_string(&text, &editor.transact()));
+    assert!(keys <= 1_000 + 4_096 + 1, "{keys} keys");
 }
 
 #[derive(Debug, Clone)]
