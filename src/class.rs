@@ -12,6 +12,7 @@ mod rehearsal;
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use serde_json::Map;
 
 use crate::limits::STATE_ANSWER_MAX_BYTES;
@@ -83,6 +84,49 @@ pub trait Class: Send + Sync + 'static {
         Ok(())
     }
 
+    /// Editors sent updates in the encoding that they share with the class; those known already change nothing, so
+    /// it may be done again. All are applied, or none.
+    ///
+    /// # Errors
+    /// [`Refusal::Conflict`] if they build on what has not come, [`Refusal::TooLarge`], or why they are refused:
+    /// most classes have no editors.
+    fn edit(&self, turn: &mut Turn<'_>, updates: &[Bytes]) -> Result<(), Refusal> {
+        let _ = (turn, updates);
+        Err(no_editors())
+    }
+
+    /// What an editor lacks that knows so much, and what the class knows; with nothing given, the latter alone.
+    ///
+    /// # Errors
+    /// As [`Class::edit`].
+    fn difference(&self, turn: &mut Turn<'_>, known: Option<&[u8]>) -> Result<Difference, Refusal> {
+        let _ = (turn, known);
+        Err(no_editors())
+    }
+
+    /// The object is about to be deleted: what its editors apply to be as empty as it.
+    ///
+    /// # Errors
+    /// [`Refusal::Storage`]. The object is deleted all the same.
+    fn farewell(&self, turn: &mut Turn<'_>) -> Result<Option<Bytes>, Refusal> {
+        let _ = turn;
+        Ok(None)
+    }
+
+    /// A question about an object that is there, beyond its state; the answer changes nothing.
+    ///
+    /// # Errors
+    /// [`Refusal::MethodNotFound`] for a question that the class does not know, or why it has no answer.
+    fn ask(
+        &self,
+        turn: &mut Turn<'_>,
+        question: &str,
+        parameters: &Parameters,
+    ) -> Result<serde_json::Value, Refusal> {
+        let _ = (turn, parameters);
+        Err(Refusal::MethodNotFound { method: question.to_owned() })
+    }
+
     /// One key as clients see it.
     ///
     /// # Errors
@@ -128,6 +172,19 @@ pub trait Class: Send + Sync + 'static {
             state.extend(page);
         }
     }
+}
+
+/// What one side of an editor's synchronisation lacks and knows, in the editors' encoding.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Difference {
+    /// What the editor lacks.
+    pub missing: Bytes,
+    /// What the class knows.
+    pub known: Bytes,
+}
+
+fn no_editors() -> Refusal {
+    Refusal::invalid("objects of this class have no editors; those of class document do")
 }
 
 /// Who may reach the objects of a class.

@@ -26,6 +26,17 @@ pub const OBJECT_MAX_KEYS: u64 = 1_000_000;
 pub const OBJECT_MAX_BYTES: u64 = 10 * 1024 * 1024 * 1024;
 /// Largest document, in bytes of its encoded Yjs state.
 pub const DOCUMENT_MAX_BYTES: usize = 16 * 1024 * 1024;
+/// Versions of a document that are kept one by one.
+pub const DOCUMENT_VERSIONS_MAX: u64 = 1_000;
+/// Bytes of what leads back to them; with more, fewer are kept.
+pub const DOCUMENT_VERSIONS_MAX_BYTES: u64 = 64 * 1024 * 1024;
+/// How long the last version of each hour is kept beyond those, in milliseconds.
+pub const DOCUMENT_HOURS_KEPT_MS: u64 = 30 * 24 * 60 * 60 * 1_000;
+/// Bytes of such versions, which are whole texts; with more, the oldest go.
+pub const DOCUMENT_HOURS_MAX_BYTES: u64 = 128 * 1024 * 1024;
+/// The way back over one change, or whole texts of one commit, at most, in bytes: what goes beyond ends the versions
+/// that can be read, so that a commit fits into an entry.
+pub const DOCUMENT_VERSION_MAX_BYTES: usize = 8 * 1024 * 1024;
 /// Updates an object keeps for subscribers that come back.
 pub const HISTORY_MAX_UPDATES: u64 = 256;
 /// Bytes of updates an object keeps.
@@ -141,8 +152,8 @@ const _: () = assert!(
     "an unanswered call is in the mailbox or on its way"
 );
 const _: () = assert!(
-    2 * DOCUMENT_MAX_BYTES < ENTRY_MAX_BYTES,
-    "a document fits into an entry, whatever is done to it"
+    DOCUMENT_MAX_BYTES + 2 * DOCUMENT_VERSION_MAX_BYTES < ENTRY_MAX_BYTES,
+    "a document and what is kept of its past fit into an entry, whatever is done to it"
 );
 const _: () = assert!(PRESENCE_MAX_BYTES < PRESENT_MAX_BYTES, "one member has room");
 const _: () = assert!(SIGNAL_MAX_BYTES < SIGNALS_WAITING_MAX_BYTES, "one signal has room");

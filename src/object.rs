@@ -27,7 +27,7 @@ pub mod version;
 mod buffer;
 mod random;
 #[cfg(test)]
-mod samples;
+pub(crate) mod samples;
 
 pub use address::{AddressError, AddressHash, ClassName, Key, ObjectAddress, ObjectName, Tenant};
 pub use buffer::WriteBuffer;

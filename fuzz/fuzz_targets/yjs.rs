@@ -3,7 +3,7 @@
 
 use libfuzzer_sys::fuzz_target;
 use serde_json::json;
-use stead_fuzz::class::document::apply_update;
+use bytes::Bytes;
 use stead_fuzz::class::{Document, Rehearsal};
 use stead_fuzz::pieces;
 
@@ -19,7 +19,9 @@ fuzz_target!(init: {
     let mut document = Rehearsal::new(Document);
     document.call("update", json!({"content": "text"})).expect("a text is taken");
     for update in pieces(bytes) {
-        let _ = document.turn("edit", |_, turn| apply_update(turn, update));
+        let update = Bytes::copy_from_slice(update);
+        let _ = document.difference(Some(&update));
+        let _ = document.edit(&[update.clone(), update]);
         let _ = document.call("insert", json!({"index": 0, "text": "a"}));
     }
     let text = document.get("content").expect("it is read");

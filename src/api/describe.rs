@@ -71,7 +71,7 @@ problems! {
     /// What reading a class's objects may be answered.
     ListErrors: InvalidRequest OriginNotAllowed Forbidden ClassNotFound UriTooLong HostNotAllowed Overloaded HeadersTooLarge Internal Unavailable;
     /// What reading an object may be answered.
-    ReadErrors: InvalidRequest OriginNotAllowed Forbidden ClassNotFound ObjectNotFound KeyNotFound VersionMismatch StateTooLarge
+    ReadErrors: InvalidRequest OriginNotAllowed Forbidden NotFound ClassNotFound ObjectNotFound KeyNotFound VersionMismatch StateTooLarge
         UriTooLong HostNotAllowed RateLimited Overloaded HeadersTooLarge Internal Unavailable OutcomeUnknown;
     /// What writing an object may be answered.
     WriteErrors: InvalidRequest OriginNotAllowed Forbidden ClassNotFound ObjectNotFound KeyNotFound MethodNotFound RequestTimeout Conflict
@@ -163,6 +163,59 @@ pub(super) struct ObjectPath {
         example = "visits"
     )]
     name: String,
+}
+
+/// A document in an editor's path.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Path)]
+#[expect(dead_code, reason = "a description")]
+pub(super) struct DocumentPath {
+    /// The document's name: all of the path behind `/v1/yjs/`, so that a `/` in it may be sent as it is.
+    #[param(
+        min_length = 1,
+        max_length = 512,
+        pattern = r"^(?!\.{1,2}$)[^\x00-\x1f\x7f-\x9f]+$",
+        example = "notes"
+    )]
+    name: String,
+}
+
+/// A document in a path.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Path)]
+#[expect(dead_code, reason = "a description")]
+pub(super) struct NamedDocumentPath {
+    /// The document's name: as every object's; a `/` is sent as `%2F`.
+    #[param(
+        min_length = 1,
+        max_length = 512,
+        pattern = r"^(?!\.{1,2}$)[^\x00-\x1f\x7f-\x9f]+$",
+        example = "notes"
+    )]
+    name: String,
+}
+
+/// A version in a path.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Path)]
+#[expect(dead_code, reason = "a description")]
+pub(super) struct VersionPath {
+    /// The version.
+    #[param(minimum = 0, maximum = 18_446_744_073_709_551_615_u64, example = 1)]
+    version: u128,
+}
+
+/// The parameters of a list of versions.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+#[expect(dead_code, reason = "a description")]
+pub(super) struct VersionsQuery {
+    /// At most so many.
+    #[param(nullable = false, minimum = 1, maximum = 1000, default = 100)]
+    limit: Option<u32>,
+    /// Where the last page ended, as its answer says.
+    #[param(nullable = false, pattern = "^[0-9]{1,18}$")]
+    cursor: Option<String>,
 }
 
 /// A key in a path.
@@ -410,6 +463,35 @@ pub(super) struct UpdateEntry {
     /// A document's change of its text, in Quill's form.
     #[schema(value_type = Option<Vec<Object>>, nullable = false)]
     delta: Option<String>,
+}
+
+/// A page of versions, newest first.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "a description")]
+pub(super) struct VersionList {
+    versions: Vec<VersionRow>,
+    /// Where the next page begins; `null` after the last.
+    #[schema(required)]
+    cursor: Option<String>,
+}
+
+/// A version that can be read.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "a description")]
+pub(super) struct VersionRow {
+    version: u64,
+    #[schema(format = DateTime)]
+    timestamp: String,
+    /// Who made it.
+    by: String,
+}
+
+/// A document as it was at a version.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "a description")]
+pub(super) struct VersionAnswer {
+    version: u64,
+    content: String,
 }
 
 /// Where an object lives.

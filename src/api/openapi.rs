@@ -10,7 +10,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::describe::{AnyErrors, Frame, with_optional_bodies};
-use super::{ApiState, compatible, console, health, reply, v1};
+use super::{ApiState, compatible, console, health, reply, v1, yjs};
 
 static TEXT: LazyLock<String> =
     LazyLock::new(|| openapi().to_json().expect("a description has a form in JSON"));
@@ -21,6 +21,7 @@ pub(super) fn described_routes() -> OpenApiRouter<ApiState> {
         .merge(console::routes())
         .routes(routes!(show))
         .merge(v1::routes())
+        .merge(yjs::routes())
         .merge(health::routes())
 }
 

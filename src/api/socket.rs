@@ -8,6 +8,7 @@
 //! mean that of a [`Dialect`] or, where there are many subscriptions, of a [`many::Tongue`].
 
 mod compatible;
+mod editor;
 mod keepalive;
 mod line;
 mod lines;
@@ -107,6 +108,18 @@ impl Opened {
             transport: Transport::compatible,
         }
     }
+}
+
+/// Answers 101, and begins the life of an editor's socket once the connection is handed over.
+pub(super) fn open_editor(
+    api: &ApiState,
+    upgrade: Upgrade,
+    caller: Caller,
+    address: ObjectAddress,
+) -> Response {
+    let (response, connection) = upgrade.accept();
+    api.spawn(editor::run(api.clone(), connection, caller, address));
+    response
 }
 
 /// Answers 101, and begins the socket's life once the connection is handed over.

@@ -9,6 +9,7 @@ mod objects;
 mod operate;
 mod snapshots;
 mod updates;
+mod versions;
 
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -25,6 +26,8 @@ pub(super) fn routes() -> OpenApiRouter<ApiState> {
         .routes(routes!(keys::page))
         .routes(routes!(keys::get, keys::put, keys::delete))
         .routes(routes!(updates::page))
+        .routes(routes!(versions::page))
+        .routes(routes!(versions::get))
         .routes(routes!(live::open))
         .routes(routes!(live::open_many))
         .routes(routes!(live::open_phoenix))

@@ -5,18 +5,23 @@
 //! `content`: an update carries the `delta` that leads from one text to the next.
 
 mod delta;
+mod past;
 mod screen;
 mod shared;
 mod text;
+mod undo;
 
+use bytes::Bytes;
 use serde_json::{Value as Json, json};
 
+use crate::limits::DOCUMENT_VERSIONS_MAX;
 use crate::object::{Key, Page, Refusal, Turn, Value, Version};
 
 use super::parameters::{integer, optional, text as text_of};
-use super::{Class, Parameters, parse_key};
+use super::{Class, Difference, Parameters, parse_key};
 use shared::Shared;
 use text::{Edit, Editing};
+use undo::Step;
 
 const CONTENT: &str = "content";
 const VERSION: &str = "version";
@@ -69,6 +74,43 @@ impl Class for Document {
         }
     }
 
+    fn edit(&self, turn: &mut Turn<'_>, updates: &[Bytes]) -> Result<(), Refusal> {
+        let shared = Shared::take(turn)?;
+        if let Some(outcome) = shared.apply_updates(updates)? {
+            return finish(turn, shared, outcome);
+        }
+        turn.set_decoded(shared);
+        Ok(())
+    }
+
+    fn difference(&self, turn: &mut Turn<'_>, known: Option<&[u8]>) -> Result<Difference, Refusal> {
+        shared(turn, |shared| shared.difference(known))?
+    }
+
+    fn farewell(&self, turn: &mut Turn<'_>) -> Result<Option<Bytes>, Refusal> {
+        Ok(Shared::take(turn)?.emptied())
+    }
+
+    fn ask(&self, turn: &mut Turn<'_>, question: &str, parameters: &Parameters) -> Result<Json, Refusal> {
+        match question {
+            "versions" => {
+                let before =
+                    optional(parameters, "before").map(|_| number(parameters, "before")).transpose()?;
+                let limit = number(parameters, "limit")?.min(DOCUMENT_VERSIONS_MAX);
+                past::list(turn, usize::try_from(limit).unwrap_or(usize::MAX), before)
+            }
+            "version" => {
+                let version = number(parameters, VERSION)?;
+                let units = shared(turn, Shared::units)?;
+                match past::content(turn, units, version)? {
+                    Some(content) => Ok(json!({ VERSION: version, CONTENT: content })),
+                    None => Err(Refusal::NotFound { detail: format!("version {version} is not kept") }),
+                }
+            }
+            _ => Err(Refusal::MethodNotFound { method: question.to_owned() }),
+        }
+    }
+
     fn get(&self, turn: &mut Turn<'_>, key: &Key) -> Result<Option<Value>, Refusal> {
         if key.as_str() != CONTENT {
             return turn.get(key.as_str());
@@ -92,28 +134,14 @@ impl Class for Document {
     }
 }
 
-/// Applies an update in Yjs's encoding (version 1) that an editor sent; says whether it changed anything.
-///
-/// # Errors
-/// [`Refusal::InvalidParameters`] if it is no such update or the document would be too large,
-/// [`Refusal::Conflict`] if it builds on updates that have not come, [`Refusal::Storage`].
-pub fn apply_update(turn: &mut Turn<'_>, update: &[u8]) -> Result<bool, Refusal> {
-    let mut shared = Shared::take(turn)?;
-    shared.compact_when_long(turn)?;
-    let Some(outcome) = shared.apply_update(update)? else {
-        turn.set_decoded(shared);
-        return Ok(false);
-    };
-    finish(turn, shared, outcome)?;
-    Ok(true)
-}
-
 /// What a change of the Yjs document came to.
 struct Outcome {
     /// The change in Yjs's encoding, if there is any.
-    update: Option<Vec<u8>>,
+    update: Option<Bytes>,
     /// How the text changed, in Quill's form.
     delta: Json,
+    /// How the text before is found again; none if it is not.
+    way_back: Option<Vec<Step>>,
 }
 
 fn read(turn: &mut Turn<'_>) -> Result<Json, Refusal> {
@@ -137,10 +165,11 @@ fn update(turn: &mut Turn<'_>, parameters: &Parameters) -> Result<Json, Refusal>
 }
 
 fn change(turn: &mut Turn<'_>, edits: &[Edit<'_>]) -> Result<Json, Refusal> {
-    let mut shared = Shared::take(turn)?;
-    shared.compact_when_long(turn)?;
-    let outcome =
-        shared.edit(|editing: &mut Editing<'_, '_>| edits.iter().try_for_each(|edit| editing.apply(edit)))?;
+    let shared = Shared::take(turn)?;
+    let deletes = edits.iter().any(|edit| !matches!(edit, Edit::Insert { .. }));
+    let outcome = shared.edit(deletes, |editing: &mut Editing<'_, '_>| {
+        edits.iter().try_for_each(|edit| editing.apply(edit))
+    })?;
     let content = shared.content();
     finish(turn, shared, outcome)?;
     answer(turn, &content, turn.next_version())
@@ -148,8 +177,10 @@ fn change(turn: &mut Turn<'_>, edits: &[Edit<'_>]) -> Result<Json, Refusal> {
 
 fn finish(turn: &mut Turn<'_>, mut shared: Box<Shared>, outcome: Outcome) -> Result<(), Refusal> {
     if let Some(update) = outcome.update {
-        shared.append(turn, update)?;
+        shared.keep(turn, update.clone())?;
+        turn.attach(update);
     }
+    past::record(turn, || shared.units(), outcome.way_back)?;
     let version = turn.next_version();
     turn.put_value(&parse_key(VERSION)?, Value::from(version.0))?;
     turn.put(LAST_MODIFIED, &turn.now())?;
@@ -165,13 +196,18 @@ fn answer(turn: &Turn<'_>, content: &str, version: Version) -> Result<Json, Refu
 
 /// The text; that of an empty document if there is none.
 fn content(turn: &mut Turn<'_>) -> Result<String, Refusal> {
+    shared(turn, Shared::content)
+}
+
+/// Looks at the Yjs document; loads it if it is not in memory.
+fn shared<T>(turn: &mut Turn<'_>, look: impl FnOnce(&Shared) -> T) -> Result<T, Refusal> {
     if let Some(shared) = turn.decoded::<Shared>() {
-        return Ok(shared.content());
+        return Ok(look(shared));
     }
     let shared = Shared::load(turn)?;
-    let content = shared.content();
+    let seen = look(&shared);
     turn.set_decoded(shared);
-    Ok(content)
+    Ok(seen)
 }
 
 fn exists(turn: &Turn<'_>) -> bool {
@@ -212,13 +248,17 @@ fn parse_edit<'p>(method: &str, parameters: &'p Parameters) -> Result<Edit<'p>, 
     }
 }
 
+/// A whole number from 0.
+fn number(parameters: &Parameters, name: &str) -> Result<u64, Refusal> {
+    let number = super::parameters::required(parameters, name)?;
+    number
+        .as_u64()
+        .ok_or_else(|| Refusal::invalid(format!("parameter {name:?} must be a whole number from 0")))
+}
+
 /// A count of UTF-16 units. One beyond the machine's numbers is past the end of any text.
 fn position(parameters: &Parameters, name: &str) -> Result<usize, Refusal> {
-    let number = super::parameters::required(parameters, name)?;
-    let number = number
-        .as_u64()
-        .ok_or_else(|| Refusal::invalid(format!("parameter {name:?} must be a whole number from 0")))?;
-    Ok(usize::try_from(number).unwrap_or(usize::MAX))
+    Ok(usize::try_from(number(parameters, name)?).unwrap_or(usize::MAX))
 }
 
 #[cfg(test)]

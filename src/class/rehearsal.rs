@@ -5,6 +5,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use serde_json::{Map, Value as Json};
 
 use crate::caller::Caller;
@@ -17,7 +18,7 @@ use crate::object::{
     codec,
 };
 
-use super::{Class, Parameters, parse_key};
+use super::{Class, Difference, Parameters, parse_key};
 
 /// One object of a class in memory. Time stands still unless it is moved on.
 pub struct Rehearsal {
@@ -99,12 +100,12 @@ impl Rehearsal {
         let played = self.play(|start| Turn::for_alarm(start), Class::alarm);
         match played {
             Ok(((), effects)) => {
-                self.commit(Commit::of_turn(self.address.clone(), &self.meta, effects, self.cause("alarm")));
+                self.commit_turn(effects, "alarm");
                 Ok(())
             }
             Err(refusal) => {
                 let (address, cause) = (self.address.clone(), self.cause("alarm"));
-                self.commit(Commit::of_failed_alarm(address, &self.meta, cause, self.seed));
+                self.commit(Commit::of_failed_alarm(address, &self.meta, cause, self.seed), None);
                 Err(refusal)
             }
         }
@@ -119,9 +120,24 @@ impl Rehearsal {
         #[expect(clippy::redundant_closure, reason = "the function itself is for one lifetime only")]
         let (result, effects) = self.play(|start| Turn::new(start), event)?;
         if !effects.is_read() {
-            self.commit(Commit::of_turn(self.address.clone(), &self.meta, effects, self.cause(method)));
+            self.commit_turn(effects, method);
         }
         Ok(result)
+    }
+
+    /// Applies an editor's updates.
+    pub fn edit(&mut self, updates: &[Bytes]) -> Result<(), Refusal> {
+        self.turn("edit", |class, turn| class.edit(turn, updates))
+    }
+
+    /// What an editor lacks.
+    pub fn difference(&mut self, known: Option<&[u8]>) -> Result<Difference, Refusal> {
+        self.turn("get", |class, turn| class.difference(turn, known))
+    }
+
+    /// Asks the class about the object.
+    pub fn ask(&mut self, question: &str, parameters: Json) -> Result<Json, Refusal> {
+        self.turn("get", |class, turn| class.ask(turn, question, &map(parameters)))
     }
 
     fn play<T>(
@@ -153,10 +169,13 @@ impl Rehearsal {
     }
 
     /// Deletes the object.
-    pub fn delete_object(&mut self) {
+    pub fn delete_object(&mut self) -> Result<(), Refusal> {
+        #[expect(clippy::redundant_closure, reason = "the function itself is for one lifetime only")]
+        let (farewell, _) = self.play(|start| Turn::new(start), Class::farewell)?;
         let commit = Commit::of_deletion(self.address.clone(), &self.meta, self.cause("delete"));
-        self.commit(commit);
+        self.commit(commit, farewell);
         self.decoded = None;
+        Ok(())
     }
 
     /// Moves the time on.
@@ -197,8 +216,13 @@ impl Rehearsal {
         Cause { subject: self.caller.subject.clone(), method: method.into(), time: self.now }
     }
 
-    fn commit(&mut self, mut commit: Commit) {
-        let update = commit.enter_history(&mut self.window);
+    fn commit_turn(&mut self, mut effects: Effects, method: &str) {
+        let binary = effects.binary.take();
+        self.commit(Commit::of_turn(self.address.clone(), &self.meta, effects, self.cause(method)), binary);
+    }
+
+    fn commit(&mut self, mut commit: Commit, binary: Option<Bytes>) {
+        let update = commit.enter_history(&mut self.window).map(|update| Update { binary, ..update });
         let bytes = codec::encode_commit(&commit);
         let decoded = codec::decode_commit(&bytes).expect("what was encoded decodes");
         assert_eq!(decoded, commit, "a commit comes out of its bytes as it went in");

@@ -161,16 +161,16 @@ pub const KEYS: &[Key] = &[
     ),
     key("limits.sockets", Kind::Integer, "", "WebSockets and event streams open at once; beyond it 4529."),
     key(
-        "limits.requests_waiting",
-        Kind::Integer,
-        "",
-        "Requests being served or waiting at once; beyond it 429.",
-    ),
-    key(
         "limits.subscriptions",
         Kind::Integer,
         "",
         "Subscriptions of all sockets on this node; beyond it 4529.",
+    ),
+    key(
+        "limits.requests_waiting",
+        Kind::Integer,
+        "",
+        "Requests being served or waiting at once; beyond it 429.",
     ),
     key("limits.connections", Kind::Integer, "", "Connections open at once, sockets among them."),
     key("storage.block_cache_bytes", Kind::Integer, "", "Memory for blocks read from disk, in bytes."),

@@ -38,7 +38,7 @@ impl LiveUpdate {
 
     /// What it takes in a subscriber's queue, in bytes.
     pub(super) fn weight(&self) -> usize {
-        self.native().len()
+        self.native().len() + self.update.binary.as_ref().map_or(0, Bytes::len)
     }
 
     /// The worker-compatible frames, as UTF-8 text: one for each key changed.

@@ -2,6 +2,8 @@
 
 use std::any::Any;
 
+use bytes::Bytes;
+
 use super::Value;
 use super::alarm::AlarmChange;
 use super::storage::Op;
@@ -20,6 +22,8 @@ pub struct Effects {
     pub alarm: Option<AlarmChange>,
     /// What the class adds to the update.
     pub delta: Option<Value>,
+    /// What editors of the class apply.
+    pub binary: Option<Bytes>,
     /// Keys of the object after the turn.
     pub keys: u64,
     /// Bytes of keys and values after the turn.

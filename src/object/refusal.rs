@@ -48,6 +48,18 @@ pub enum Refusal {
     /// The state does not fit into one answer.
     #[error("the state has more than {STATE_ANSWER_MAX_BYTES} bytes; read it in pages or key by key")]
     StateTooLarge,
+    /// The object would be larger than its class allows.
+    #[error("{detail}")]
+    TooLarge {
+        /// What the limit is.
+        detail: String,
+    },
+    /// What is asked about is not there, or is not kept any more.
+    #[error("{detail}")]
+    NotFound {
+        /// What is missing.
+        detail: String,
+    },
     /// The object would have too many keys or bytes.
     #[error(
         "an object has at most {OBJECT_MAX_KEYS} keys and {OBJECT_MAX_BYTES} bytes; spread it over several objects"

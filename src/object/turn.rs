@@ -48,6 +48,7 @@ pub struct Turn<'a> {
     creates: bool,
     alarm: Option<AlarmChange>,
     delta: Option<Value>,
+    binary: Option<Bytes>,
     decoded: Option<Decoded>,
     decoded_touched: bool,
 }
@@ -68,6 +69,7 @@ impl<'a> Turn<'a> {
             creates: false,
             alarm: None,
             delta: None,
+            binary: None,
             decoded: start.decoded,
             decoded_touched: false,
         }
@@ -272,6 +274,12 @@ impl<'a> Turn<'a> {
         self.delta = Some(delta);
     }
 
+    /// Gives the editors among the subscribers what they apply of this turn. It is sent and not kept: who missed it
+    /// asks the class for the difference.
+    pub fn attach(&mut self, binary: impl Into<Bytes>) {
+        self.binary = Some(binary.into());
+    }
+
     /// What the class kept in memory after the last turn, if it is there.
     #[must_use]
     pub fn decoded<T: 'static>(&self) -> Option<&T> {
@@ -305,6 +313,7 @@ impl<'a> Turn<'a> {
             ops: self.buffer.into_ops(),
             alarm: self.alarm,
             delta: self.delta,
+            binary: self.binary,
             keys: self.keys,
             bytes: self.bytes,
             decoded: self.decoded,
@@ -509,7 +518,7 @@ mod tests {
             turn.put("a", &1)
         })
         .unwrap();
-        object.delete_object();
+        object.delete_object().unwrap();
         let meta = object.meta().clone();
         assert_eq!(
             (meta.version, meta.exists, meta.keys, meta.bytes, meta.alarm),

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -34,6 +35,9 @@ pub struct Update {
     pub timestamp: Timestamp,
     /// What the class added.
     pub delta: Option<Value>,
+    /// What editors of the class apply. It goes to them as the update is made, and is kept nowhere: an update that was
+    /// read from the history has none, and neither has its JSON.
+    pub binary: Option<Bytes>,
 }
 
 impl Update {
@@ -54,6 +58,7 @@ impl Update {
             by: commit.subject.clone(),
             timestamp: commit.time,
             delta: commit.delta.clone(),
+            binary: None,
         };
         for op in &commit.ops {
             match op {
@@ -138,6 +143,7 @@ impl Update {
             by: "".into(),
             timestamp: Timestamp::default(),
             delta: None,
+            binary: None,
         }
     }
 
@@ -203,6 +209,7 @@ impl Wire<'_> {
             by: self.by.into(),
             timestamp: self.timestamp.unwrap_or_default(),
             delta,
+            binary: None,
         })
     }
 }
@@ -230,6 +237,7 @@ mod tests {
             by: "local".into(),
             timestamp: Timestamp(1_795_227_096_224),
             delta: None,
+            binary: None,
         }
     }
 

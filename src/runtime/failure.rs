@@ -26,7 +26,9 @@ pub(crate) fn refused(refusal: Refusal) -> Error {
         Refusal::Conflict { .. } => Code::Conflict,
         Refusal::Forbidden { .. } => Code::Forbidden,
         Refusal::ValueTooLarge { .. } => Code::BodyTooLarge,
+        Refusal::TooLarge { .. } => Code::BodyTooLarge,
         Refusal::StateTooLarge => Code::StateTooLarge,
+        Refusal::NotFound { .. } => Code::NotFound,
         Refusal::ObjectFull => Code::InvalidParameters,
         Refusal::Storage(error) => return unreadable(&error),
     };

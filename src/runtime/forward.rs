@@ -2,7 +2,7 @@
 //!
 //! A client may ask any node. Whoever it asks is the gateway: it finds the leader, sends the call there, and waits
 //! through elections within the call's deadline. What surely had no effect is tried again; what may have had one
-//! only if it carries an idempotency key, under which it takes effect once; else the caller is told. A node that a
+//! only if it takes effect once, by an idempotency key or by its nature; else the caller is told. A node that a
 //! call was sent to never sends it on: it answers, or says who leads.
 
 use std::collections::HashMap;
@@ -54,8 +54,8 @@ impl Attempt {
 pub(super) enum Repeat {
     /// It changes nothing.
     Read,
-    /// It carries an idempotency key.
-    Keyed,
+    /// It takes effect once, by its idempotency key or its nature.
+    Safely,
     /// It is a change that may take effect each time.
     Once,
 }
@@ -91,9 +91,9 @@ pub(super) fn next(attempt: Attempt, repeat: Repeat, may_have: bool, is_late: bo
         },
         Attempt::Lost(why) => match (repeat, is_late) {
             (Repeat::Once, _) => unknown(&why),
-            (Repeat::Keyed, true) => unknown(&why),
+            (Repeat::Safely, true) => unknown(&why),
             (Repeat::Read, true) => Next::Give(Err(late(Intent::Read))),
-            (Repeat::Keyed | Repeat::Read, false) => Next::Again,
+            (Repeat::Safely | Repeat::Read, false) => Next::Again,
         },
     }
 }
@@ -132,10 +132,11 @@ impl Runtime {
         request: Request,
         intent: Intent,
     ) -> Result<Answer, Error> {
-        let repeat = match (intent, &request.idempotency_key) {
-            (Intent::Read, _) => Repeat::Read,
-            (Intent::Write, Some(_)) => Repeat::Keyed,
-            (Intent::Write, None) => Repeat::Once,
+        let repeat = match intent {
+            Intent::Read => Repeat::Read,
+            Intent::Write if request.idempotency_key.is_some() => Repeat::Safely,
+            Intent::Write if request.action.is_repeatable() => Repeat::Safely,
+            Intent::Write => Repeat::Once,
         };
         let shard = self.shard_of(address);
         let (mut may_have, mut tries) = (false, 0_u32);
@@ -315,29 +316,29 @@ mod tests {
 
     #[test]
     fn only_what_is_safe_is_tried_again() {
-        use Repeat::{Keyed, Once, Read};
+        use Repeat::{Once, Read, Safely};
         let lost = || Attempt::Lost("cut".to_owned());
         let error = |code| Attempt::Answered(Err(Error::new(code, "so")));
         for (attempt, repeat, may_have, is_late, expected) in [
             (Attempt::NotBegun, Once, false, false, "again"),
             (Attempt::NotBegun, Once, false, true, "unavailable"),
-            (Attempt::NotBegun, Keyed, true, true, "outcome_unknown"),
+            (Attempt::NotBegun, Safely, true, true, "outcome_unknown"),
             (lost(), Once, true, false, "outcome_unknown"),
-            (lost(), Keyed, true, false, "again"),
-            (lost(), Keyed, true, true, "outcome_unknown"),
+            (lost(), Safely, true, false, "again"),
+            (lost(), Safely, true, true, "outcome_unknown"),
             (lost(), Read, false, false, "again"),
             (lost(), Read, false, true, "unavailable"),
             (error(Code::OutcomeUnknown), Once, true, false, "outcome_unknown"),
-            (error(Code::OutcomeUnknown), Keyed, true, false, "again"),
-            (error(Code::OutcomeUnknown), Keyed, true, true, "outcome_unknown"),
+            (error(Code::OutcomeUnknown), Safely, true, false, "again"),
+            (error(Code::OutcomeUnknown), Safely, true, true, "outcome_unknown"),
             (error(Code::Unavailable), Once, false, false, "again"),
-            (error(Code::Unavailable), Keyed, true, true, "outcome_unknown"),
+            (error(Code::Unavailable), Safely, true, true, "outcome_unknown"),
             (error(Code::Unavailable), Read, false, true, "unavailable"),
             (error(Code::Conflict), Once, false, false, "conflict"),
-            (error(Code::Overloaded), Keyed, false, false, "overloaded"),
-            (error(Code::Overloaded), Keyed, true, false, "again"),
-            (error(Code::Overloaded), Keyed, true, true, "outcome_unknown"),
-            (error(Code::Conflict), Keyed, true, false, "conflict"),
+            (error(Code::Overloaded), Safely, false, false, "overloaded"),
+            (error(Code::Overloaded), Safely, true, false, "again"),
+            (error(Code::Overloaded), Safely, true, true, "outcome_unknown"),
+            (error(Code::Conflict), Safely, true, false, "conflict"),
         ] {
             let shown = format!("{attempt:?} {repeat:?} {may_have} {is_late}");
             assert_eq!(outcome(attempt, repeat, may_have, is_late), expected, "{shown}");

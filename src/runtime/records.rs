@@ -29,6 +29,7 @@ pub(super) fn fingerprint(action: &Action) -> Fingerprint {
         Action::Put { key, value } => Fingerprint::of("put", key.as_str(), text(value.clone()).as_str()),
         Action::DeleteKey { key, .. } => Fingerprint::of("delete", key.as_str(), ""),
         Action::Delete => Fingerprint::of("delete", "", ""),
+        // A read, or an edit, of which no record is kept.
         other => Fingerprint::of("read", &format!("{other:?}"), ""),
     }
 }

@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use serde_json::Map;
 
 use crate::object::idempotency::IdempotencyKey;
@@ -58,6 +59,23 @@ pub enum Action {
     },
     /// Deletes the object: state, alarm and history.
     Delete,
+    /// Applies what editors of the object's class sent; what is known already changes nothing.
+    Edit {
+        /// The updates, in the encoding of the class's editors.
+        updates: Vec<Bytes>,
+    },
+    /// Reads what an editor lacks.
+    Difference {
+        /// What the editor knows; with nothing, only what the object knows is told.
+        known: Option<Bytes>,
+    },
+    /// Asks the object's class about it, beyond its state.
+    Ask {
+        /// The question, one that the class knows.
+        question: String,
+        /// What is asked about.
+        params: Map<String, serde_json::Value>,
+    },
     /// Reads the whole state.
     State,
     /// Reads one key.
@@ -108,7 +126,14 @@ impl Action {
                 | Self::Put { .. }
                 | Self::DeleteKey { .. }
                 | Self::Delete
+                | Self::Edit { .. }
         )
+    }
+
+    /// Whether it comes to the same however often it is done.
+    #[must_use]
+    pub fn is_repeatable(&self) -> bool {
+        !self.is_write() || matches!(self, Self::Edit { .. })
     }
 }
 
@@ -129,7 +154,7 @@ pub enum Outcome {
         /// Whether the object did not exist before.
         created: bool,
     },
-    /// A method's result.
+    /// A method's result, or the answer to a question.
     Result(Value),
     /// `Put` is done.
     Put,
@@ -140,6 +165,15 @@ pub enum Outcome {
     },
     /// `Delete` is done.
     Deleted,
+    /// `Edit` is done.
+    Edited,
+    /// What an editor lacks.
+    Difference {
+        /// The update that has it.
+        missing: Bytes,
+        /// What the object knows.
+        known: Bytes,
+    },
     /// The whole state.
     State {
         /// False if it was never written or is deleted; the entries are empty then.

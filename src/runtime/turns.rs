@@ -15,7 +15,7 @@ use super::records;
 use super::work::{Reply, Task};
 use super::{Absent, Action, Answer, Outcome, Request, cursor, failure};
 use crate::caller::Caller;
-use crate::class::Class;
+use crate::class::{Class, Difference};
 use crate::error::{Code, Error};
 use crate::limits;
 use crate::object::commit::{Cause, NewRecord};
@@ -98,8 +98,9 @@ impl Active {
 
     fn request(&mut self, request: Request, caller: &Caller, now: Timestamp) -> Result<Turned, Error> {
         let Request { action, idempotency_key, if_match } = request;
-        let once =
-            idempotency_key.filter(|_| action.is_write()).map(|key| (key, records::fingerprint(&action)));
+        let once = idempotency_key
+            .filter(|_| !action.is_repeatable())
+            .map(|key| (key, records::fingerprint(&action)));
         if let Some((key, fingerprint)) = &once
             && let Some(record) = self.record(key)?
         {
@@ -145,6 +146,7 @@ impl Active {
                 class.call(turn, &method, params).map(|result| Outcome::Result(Value::from_json(result)))
             }
             Action::Put { key, value } => class.put(turn, &key, value).map(|()| Outcome::Put),
+            Action::Edit { updates } => class.edit(turn, &updates).map(|()| Outcome::Edited),
             Action::DeleteKey { key, absent } => match class.delete(turn, &key) {
                 Err(Refusal::KeyNotFound { .. }) if absent == Absent::Fine => {
                     Ok(Outcome::KeyDeleted { present: false })
@@ -153,18 +155,22 @@ impl Active {
             },
             other => unreachable!("{other:?} is not for the class to write"),
         });
-        let (outcome, effects) = ran.map_err(failure::refused)?;
+        let (outcome, mut effects) = ran.map_err(failure::refused)?;
         if effects.is_read() {
             return Ok(self.read(outcome));
         }
+        let binary = effects.binary.take();
         let cause = Cause { subject: caller.subject.clone(), method, time: now };
         let commit = Commit::of_turn(self.address.clone(), &self.meta, effects, cause);
-        self.commit(commit, outcome, once, now)
+        self.commit(commit, binary, outcome, once)
     }
 
     /// What the class shows in a turn.
     fn look(&mut self, action: Action, caller: &Caller, now: Timestamp) -> Result<Outcome, Error> {
         let (exists, updated_at) = (self.meta.exists, self.meta.updated_at);
+        if !exists && matches!(action, Action::Ask { .. }) {
+            return Err(absent());
+        }
         let after = match &action {
             Action::Entries { cursor: Some(cursor), .. } => Some(cursor::decode(cursor)?),
             _ => None,
@@ -189,6 +195,13 @@ impl Active {
                 };
                 Ok(Outcome::Entries { entries, cursor })
             }
+            Action::Difference { known } => {
+                let Difference { missing, known } = class.difference(turn, known.as_deref())?;
+                Ok(Outcome::Difference { missing, known })
+            }
+            Action::Ask { question, params } => {
+                class.ask(turn, &question, &params).map(|answer| Outcome::Result(Value::from_json(answer)))
+            }
             other => unreachable!("{other:?} is not for the class to read"),
         });
         ran.map(|(outcome, _)| outcome).map_err(failure::refused)
@@ -209,12 +222,27 @@ impl Active {
 
     fn delete(&mut self, caller: &Caller, now: Timestamp, once: Once) -> Result<Turned, Error> {
         if !self.meta.exists {
-            return Err(Error::new(Code::ObjectNotFound, "there is no such object"));
+            return Err(absent());
         }
+        let farewell = self.farewell(caller, now);
         let cause = Cause { subject: caller.subject.clone(), method: "delete".into(), time: now };
         let commit = Commit::of_deletion(self.address.clone(), &self.meta, cause);
         self.decoded = None;
-        self.commit(commit, Outcome::Deleted, once, now)
+        self.commit(commit, farewell, Outcome::Deleted, once)
+    }
+
+    /// What editors apply of the object's deletion, if anybody listens.
+    fn farewell(&mut self, caller: &Caller, now: Timestamp) -> Option<Bytes> {
+        if !self.parts.streams.has(&self.address) {
+            return None;
+        }
+        match self.run(caller, now, Occasion::Request, Class::farewell) {
+            Ok((farewell, _)) => farewell,
+            Err(refusal) => {
+                tracing::warn!(address = %self.address, %refusal, "editors are not told of a deletion");
+                None
+            }
+        }
     }
 
     /// Rings the alarm, unless it has been taken back or moved since it was found due. What fails, by a
@@ -227,10 +255,11 @@ impl Active {
         let ring = || self.run(caller, now, Occasion::Alarm, Class::alarm);
         let rung = catch_unwind(AssertUnwindSafe(ring));
         let why = match rung {
-            Ok(Ok(((), effects))) => {
+            Ok(Ok(((), mut effects))) => {
                 self.parts.metrics.alarms_fired.inc();
+                let binary = effects.binary.take();
                 let commit = Commit::of_turn(self.address.clone(), &self.meta, effects, cause);
-                return self.commit(commit, Outcome::Put, None, now);
+                return self.commit(commit, binary, Outcome::Put, None);
             }
             Ok(Err(refusal)) => refusal.to_string(),
             Err(_) => "the class panicked".to_owned(),
@@ -243,7 +272,7 @@ impl Active {
             self.parts.metrics.alarms_abandoned.inc();
             tracing::error!(address = %self.address, why, "an alarm failed for the last time; it is kept as failed");
         }
-        self.commit(commit, Outcome::Put, None, now)
+        self.commit(commit, None, Outcome::Put, None)
     }
 
     /// The runtime's own care: old idempotency records and tombstones go.
@@ -259,7 +288,7 @@ impl Active {
         }
         let cause = Cause { subject: caller.subject.clone(), method: "upkeep".into(), time: now };
         let commit = Commit::of_upkeep(self.address.clone(), &self.meta, upkeep, cause);
-        self.commit(commit, Outcome::Put, None, now)
+        self.commit(commit, None, Outcome::Put, None)
     }
 
     /// Runs the class on a write buffer. A refusal drops it; a panic drops the activation.
@@ -296,14 +325,16 @@ impl Active {
         }
     }
 
-    /// Changes memory as the commit will change the state, and gives the commit to be handed over.
+    /// Changes memory as the commit will change the state, and gives the commit to be handed over. `binary` goes to
+    /// the subscribers only.
     fn commit(
         &mut self,
         mut commit: Commit,
+        binary: Option<Bytes>,
         outcome: Outcome,
         once: Once,
-        now: Timestamp,
     ) -> Result<Turned, Error> {
+        let now = commit.time;
         let answer = Answer { version: commit.meta.version, outcome };
         if let Some((key, fingerprint)) = once {
             let reply = records::encode(&answer);
@@ -329,9 +360,16 @@ impl Active {
             self.meta = Meta::default();
             self.history = None;
         }
-        let update = update.filter(|_| self.parts.streams.has(&self.address));
+        let mut update = update.filter(|_| self.parts.streams.has(&self.address));
+        if binary.is_some() {
+            update = update.map(|update| Arc::new(Update { binary, ..Update::clone(&update) }));
+        }
         Ok(Turned::Commit { command, update, timer, answer })
     }
+}
+
+fn absent() -> Error {
+    Error::new(Code::ObjectNotFound, "there is no such object")
 }
 
 fn method_of(action: &Action) -> Arc<str> {
@@ -340,6 +378,7 @@ fn method_of(action: &Action) -> Arc<str> {
         Action::Put { .. } => "put".into(),
         Action::DeleteKey { .. } | Action::Delete => "delete".into(),
         Action::Call { method, .. } => method.as_str().into(),
+        Action::Edit { .. } => "edit".into(),
         _ => "read".into(),
     }
 }

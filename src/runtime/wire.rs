@@ -1,6 +1,8 @@
 //! Calls and answers on their way between nodes. Frozen: a version byte and JSON, to which fields can be added;
 //! values are embedded in the text they have everywhere else, so integers keep all their digits.
 
+mod binary;
+
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -16,6 +18,7 @@ use crate::error::{Code, Error, Retry};
 use crate::object::idempotency::IdempotencyKey;
 use crate::object::json::parse_trusted;
 use crate::object::{Key, ObjectAddress, Timestamp, Update, Value, Version};
+use binary::Binary;
 
 /// The version every message begins with.
 const VERSION: u8 = 1;
@@ -110,6 +113,9 @@ enum ActionForm {
     Put { key: String, value: serde_json::Value },
     DeleteKey { key: String, absent_is_fine: bool },
     Delete,
+    Edit { updates: Vec<Binary> },
+    Difference { known: Option<Binary> },
+    Ask { question: String, params: Map<String, serde_json::Value> },
     State,
     Get { key: String },
     Entries { prefix: String, limit: usize, cursor: Option<String> },
@@ -148,6 +154,11 @@ impl ActionForm {
                 Self::DeleteKey { key: text(key), absent_is_fine: *absent == Absent::Fine }
             }
             Action::Delete => Self::Delete,
+            Action::Edit { updates } => Self::Edit { updates: updates.iter().cloned().map(Binary).collect() },
+            Action::Difference { known } => Self::Difference { known: known.clone().map(Binary) },
+            Action::Ask { question, params } => {
+                Self::Ask { question: question.clone(), params: params.clone() }
+            }
             Action::State => Self::State,
             Action::Get { key } => Self::Get { key: text(key) },
             Action::Entries { prefix, limit, cursor } => {
@@ -168,6 +179,11 @@ impl ActionForm {
                 absent: if absent_is_fine { Absent::Fine } else { Absent::Refused },
             },
             Self::Delete => Action::Delete,
+            Self::Edit { updates } => {
+                Action::Edit { updates: updates.into_iter().map(|Binary(update)| update).collect() }
+            }
+            Self::Difference { known } => Action::Difference { known: known.map(|Binary(known)| known) },
+            Self::Ask { question, params } => Action::Ask { question, params },
             Self::State => Action::State,
             Self::Get { key } => Action::Get { key: parse_key(&key)? },
             Self::Entries { prefix, limit, cursor } => Action::Entries { prefix, limit, cursor },
@@ -241,6 +257,11 @@ pub(super) enum OutcomeForm {
         present: bool,
     },
     Deleted,
+    Edited,
+    Difference {
+        missing: Binary,
+        known: Binary,
+    },
     State {
         exists: bool,
         entries: Vec<(String, Raw)>,
@@ -289,6 +310,10 @@ impl OutcomeForm {
             Outcome::Put => Self::Put,
             Outcome::KeyDeleted { present } => Self::KeyDeleted { present: *present },
             Outcome::Deleted => Self::Deleted,
+            Outcome::Edited => Self::Edited,
+            Outcome::Difference { missing, known } => {
+                Self::Difference { missing: Binary(missing.clone()), known: Binary(known.clone()) }
+            }
             Outcome::State { exists, entries, updated_at } => {
                 Self::State { exists: *exists, entries: raw_entries(entries), updated_at_ms: updated_at.0 }
             }
@@ -315,6 +340,10 @@ impl OutcomeForm {
             Self::Put => Outcome::Put,
             Self::KeyDeleted { present } => Outcome::KeyDeleted { present },
             Self::Deleted => Outcome::Deleted,
+            Self::Edited => Outcome::Edited,
+            Self::Difference { missing: Binary(missing), known: Binary(known) } => {
+                Outcome::Difference { missing, known }
+            }
             Self::State { exists, entries: raw, updated_at_ms } => {
                 Outcome::State { exists, entries: entries(&raw)?, updated_at: Timestamp(updated_at_ms) }
             }

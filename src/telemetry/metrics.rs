@@ -56,6 +56,8 @@ pub enum Transport {
     phoenix,
     /// Server-Sent Events.
     events,
+    /// Yjs editors.
+    editors,
 }
 
 /// The label of what is counted by transport.

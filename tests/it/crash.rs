@@ -68,7 +68,7 @@ impl Follower {
             match socket.next().await {
                 Frame::Text(text) => self.take(&serde_json::from_str(&text).expect("frames are JSON")),
                 Frame::Closed(..) | Frame::Gone => return self,
-                Frame::Ping => {}
+                Frame::Ping | Frame::Binary(_) => {}
             }
         }
     }

@@ -3,12 +3,14 @@
 //! Nothing here waits without a deadline, and nothing sleeps to let something else happen: it polls
 //! a condition.
 
+pub(crate) mod editor;
 pub(crate) mod http;
 pub(crate) mod members;
 pub(crate) mod network;
 pub(crate) mod node;
 pub(crate) mod socket;
 
+pub(crate) use editor::Editor;
 pub(crate) use http::{Answer, Connection};
 pub(crate) use members::Members;
 pub(crate) use network::Network;

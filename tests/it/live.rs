@@ -364,3 +364,39 @@ async fn phoenix_channels() {
     assert_eq!(again.json().await["event"], "phx_close");
     assert_eq!(Socket::try_open(node.address(), "/socket/websocket?vsn=9", &[]).await.err(), Some(400));
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_command_line_watches_on_through_another_node() {
+    let mut members = Members::three().await;
+    let path = "/v1/objects/counter/watched/methods/increment";
+    members.get(2).post(path, &json!({})).await.expect(200);
+    let mut watching = tokio::process::Command::new(env!("CARGO_BIN_EXE_stead"))
+        .args(["object", "watch", "counter/watched", "--count", "40", "-o", "json", "--server"])
+        .arg(members.get(1).url())
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::null())
+        .kill_on_drop(true)
+        .spawn()
+        .expect("the program starts");
+    let mut lines = tokio::io::AsyncBufReadExt::lines(tokio::io::BufReader::new(
+        watching.stdout.take().expect("its output is piped"),
+    ));
+    let mut versions = Vec::new();
+    for increment in 2..=40_u64 {
+        let line = within("a line", lines.next_line()).await.expect("it is text").expect("it goes on");
+        let frame: Value = serde_json::from_str(&line).expect("frames are JSON");
+        versions.push(frame["version"].as_u64().expect("a version"));
+        if increment == 20 {
+            // The node it watches through is gone.
+            members.get_mut(1).kill9();
+        }
+        let key = format!("w{increment}");
+        let headers = [("Idempotency-Key", key.as_str())];
+        members.get(2).request("POST", path, &headers, b"{}").await.expect(200);
+    }
+    let line = within("the last line", lines.next_line()).await.expect("it is text").expect("it is there");
+    let frame: Value = serde_json::from_str(&line).expect("frames are JSON");
+    versions.push(frame["version"].as_u64().expect("a version"));
+    assert!(versions.iter().copied().eq(1..=40), "{versions:?}");
+    assert!(within("its end", watching.wait()).await.expect("it ends").success());
+}

@@ -97,9 +97,9 @@ impl Replay {
         };
         let mut order = match self.order {
             Some(order) => order,
-            None => look_back(log, self.reached, place.installed)?,
+            None => look_back(log, self.reached, place.readable_from)?,
         };
-        for entry in read(log, from, place.index + 1, bytes_max, place.installed)? {
+        for entry in read(log, from, place.index + 1, bytes_max, place.readable_from)? {
             let (index, term) = (entry.log_id.index, term_of(&entry.log_id));
             if let EntryPayload::Normal(commands) = entry.payload
                 && order.takes(term, commands.sequence())
@@ -119,9 +119,9 @@ fn read(
     from: LogIndex,
     to: LogIndex,
     bytes_max: usize,
-    installed: LogIndex,
+    readable_from: LogIndex,
 ) -> Result<Vec<Entry>, ReplayError> {
-    let is_kept = || from > installed && log.purged().is_none_or(|purged| purged < from);
+    let is_kept = || from >= readable_from && log.purged().is_none_or(|purged| purged < from);
     if !is_kept() {
         return Err(ReplayError::Purged);
     }
@@ -142,8 +142,8 @@ const LOOK_BACK_MAX: u64 = 8 * LOOK_BACK_STEP;
 const LOOK_BACK_STEP: u64 = 2 * ENTRIES_IN_FLIGHT_MAX as u64;
 
 /// Which entry took effect last, up to and with `reached`.
-fn look_back(log: &GroupLog, reached: LogIndex, installed: LogIndex) -> Result<Order, ReplayError> {
-    let first_kept = log.purged().map_or(0, |purged| purged + 1).max(installed + u64::from(installed > 0));
+fn look_back(log: &GroupLog, reached: LogIndex, readable_from: LogIndex) -> Result<Order, ReplayError> {
+    let first_kept = log.purged().map_or(0, |purged| purged + 1).max(readable_from);
     let mut back = LOOK_BACK_STEP;
     loop {
         let from = (reached + 1).saturating_sub(back).max(first_kept);
@@ -152,7 +152,7 @@ fn look_back(log: &GroupLog, reached: LogIndex, installed: LogIndex) -> Result<O
             seen.begins(0);
         }
         while next <= reached {
-            for entry in read(log, next, reached + 1, LOOK_BACK_BYTES, installed)? {
+            for entry in read(log, next, reached + 1, LOOK_BACK_BYTES, readable_from)? {
                 next = entry.log_id.index + 1;
                 seen.entry(&entry);
             }

@@ -28,16 +28,17 @@ pub(crate) struct Place {
     pub(crate) index: LogIndex,
     /// Which entry took effect last.
     pub(crate) order: Order,
-    /// What is applied up to here came in a snapshot: what the log holds of it until it is purged need not be it.
-    pub(crate) installed: LogIndex,
+    /// The first index of which the log has what was applied. What is before it came in a snapshot; until it is
+    /// purged, the log may hold something else there, which was never committed.
+    pub(crate) readable_from: LogIndex,
 }
 
 impl Standing {
     /// Notes what was applied before the start. It says nothing about this process's right to answer.
     pub(crate) fn recovered(&self, index: LogIndex, order: Order, log_ends: LogIndex) {
         // A log that ends before was to be purged when a snapshot had come.
-        let installed = if log_ends < index { index } else { 0 };
-        *self.place.lock() = Place { index, order, installed };
+        let readable_from = if log_ends < index { index + 1 } else { 0 };
+        *self.place.lock() = Place { index, order, readable_from };
         self.applied.store(index, Ordering::Release);
     }
 
@@ -52,7 +53,7 @@ impl Standing {
 
     /// Notes that a snapshot was installed that ends with this entry.
     pub(crate) fn installed(&self, index: LogIndex, term: Term, order: Order) {
-        *self.place.lock() = Place { index, order, installed: index };
+        *self.place.lock() = Place { index, order, readable_from: index + 1 };
         self.reached(index, term);
     }
 

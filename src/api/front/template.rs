@@ -2,6 +2,9 @@
 
 /// The template that a path fits, `other` if none does.
 pub(super) fn of(path: &str) -> &'static str {
+    if path.strip_prefix("/v1/yjs/").is_some_and(|name| !name.is_empty()) {
+        return "/v1/yjs/{name}";
+    }
     let mut parts = [""; 7];
     let mut count = 0;
     for part in path.split('/').skip(1) {
@@ -12,6 +15,8 @@ pub(super) fn of(path: &str) -> &'static str {
         count += 1;
     }
     match parts.get(..count).unwrap_or_default() {
+        ["v1", "objects", "document", _, "versions"] => "/v1/objects/document/{name}/versions",
+        ["v1", "objects", "document", _, "versions", _] => "/v1/objects/document/{name}/versions/{version}",
         ["v1", "objects", rest @ ..] => object(rest),
         ["v1", "cluster"] => "/v1/cluster",
         ["v1", "nodes"] => "/v1/nodes",
@@ -82,6 +87,7 @@ mod tests {
             of("/v1/objects/counter/a%2Fb/methods/increment"),
             "/v1/objects/{class}/{name}/methods/{method}"
         );
+        assert_eq!(of("/v1/yjs/a/b/c/d/e/f/g/h"), "/v1/yjs/{name}");
         assert_eq!(of("/initialize/a/b/c/d/e/f/g/h/i"), "/initialize/{id}");
         assert_eq!(of("/object/a/state/b/c/d/e/f/g/h"), "/object/{id}/state/{key}");
         for other in ["", "/a", "/v1", "/v1/objects", "/v1/objects/a/b/c", "/a/b/c/d/e/f/g/h/i", "*"] {

@@ -42,9 +42,9 @@ pub(super) enum CloseCode {
     GoingAway = 1001,
     /// The client breaks the protocol.
     Protocol = 1002,
-    /// Text that is not UTF-8.
+    /// Text that is not UTF-8, or an editor's message that is none.
     NotText = 1007,
-    /// A frame above 4 MiB.
+    /// A frame above 4 MiB, or a document that would be too large.
     TooLarge = 1009,
     /// The client is not known.
     Unauthenticated = 4401,
@@ -113,12 +113,20 @@ impl Wire {
     }
 
     /// Adds a text, which is UTF-8.
-    pub(super) fn say(&mut self, mut text: Bytes) {
-        self.waiting_bytes += text.len();
-        let mut kind = Data::Text;
+    pub(super) fn say(&mut self, text: Bytes) {
+        self.add(Data::Text, text);
+    }
+
+    /// Adds bytes.
+    pub(super) fn say_binary(&mut self, bytes: Bytes) {
+        self.add(Data::Binary, bytes);
+    }
+
+    fn add(&mut self, mut kind: Data, mut message: Bytes) {
+        self.waiting_bytes += message.len();
         loop {
-            let piece = text.split_to(text.len().min(PIECE_MAX_BYTES));
-            let last = text.is_empty();
+            let piece = message.split_to(message.len().min(PIECE_MAX_BYTES));
+            let last = message.is_empty();
             self.waiting.push_back(Message::Frame(Frame::message(piece, OpCode::Data(kind), last)));
             if last {
                 return;

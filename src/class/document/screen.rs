@@ -32,10 +32,20 @@ pub(super) enum Screened {
     Gap,
 }
 
+/// What an update that is let through has.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Passed {
+    /// The clock of each of its clients once it is applied, unless the document is further already.
+    pub(super) clocks: Vec<(u64, u32)>,
+    /// Whether it deletes anything.
+    pub(super) deletes: bool,
+}
+
 /// Lets an update through or says why not. `known` gives the clock that the document has of a client.
-pub(super) fn screen(update: &[u8], known: impl Fn(u64) -> u32) -> Result<(), Screened> {
+pub(super) fn screen(update: &[u8], known: impl Fn(u64) -> u32) -> Result<Passed, Screened> {
     let mut walk = Walk { rest: update };
     let mut clients = BTreeSet::new();
+    let mut clocks = Vec::new();
     for _ in 0..walk.count()? {
         let blocks = walk.count()?;
         let client = walk.client()?;
@@ -49,9 +59,11 @@ pub(super) fn screen(update: &[u8], known: impl Fn(u64) -> u32) -> Result<(), Sc
         for _ in 0..blocks {
             clock = clock.checked_add(walk.block()?).ok_or(Screened::OutOfRange)?;
         }
+        clocks.push((client, clock));
     }
     clients.clear();
-    for _ in 0..walk.count()? {
+    let deletions = walk.count()?;
+    for _ in 0..deletions {
         if !clients.insert(walk.client()?) {
             return Err(Screened::Twice);
         }
@@ -59,7 +71,17 @@ pub(super) fn screen(update: &[u8], known: impl Fn(u64) -> u32) -> Result<(), Sc
             walk.clock()?.checked_add(walk.clock()?).ok_or(Screened::OutOfRange)?;
         }
     }
-    if walk.rest.is_empty() { Ok(()) } else { Err(Screened::Long) }
+    if walk.rest.is_empty() { Ok(Passed { clocks, deletes: deletions > 0 }) } else { Err(Screened::Long) }
+}
+
+/// Reads a state vector in Yjs's encoding: how far each client's clock is known.
+pub(super) fn state_vector(bytes: &[u8]) -> Result<Vec<(u64, u32)>, Screened> {
+    let mut walk = Walk { rest: bytes };
+    let mut clocks = Vec::new();
+    for _ in 0..walk.count()? {
+        clocks.push((walk.client()?, walk.clock()?));
+    }
+    if walk.rest.is_empty() { Ok(clocks) } else { Err(Screened::Long) }
 }
 
 struct Walk<'a> {
@@ -244,7 +266,11 @@ mod tests {
 
     /// As if the document were empty.
     fn screen(update: &[u8]) -> Result<(), Screened> {
-        super::screen(update, |_| 0)
+        passed(update, 0)
+    }
+
+    fn passed(update: &[u8], known: u32) -> Result<(), Screened> {
+        super::screen(update, |_| known).map(drop)
     }
 
     /// A document with something of every kind.
@@ -314,7 +340,7 @@ mod tests {
         assert_eq!(screen(&[&[1, 0][..], &large_client, &[0, 0]].concat()), Err(Screened::OutOfRange));
         let last_clock = [0xff, 0xff, 0xff, 0xff, 0x0f];
         let at_the_end = [&[1, 1, 7][..], &last_clock, &[0, 1, 0]].concat();
-        assert_eq!(super::screen(&at_the_end, |_| u32::MAX), Err(Screened::OutOfRange));
+        assert_eq!(passed(&at_the_end, u32::MAX), Err(Screened::OutOfRange));
         assert_eq!(screen(&[&[0, 1, 7, 1][..], &last_clock, &[1]].concat()), Err(Screened::OutOfRange));
         assert_eq!(screen(&[0, 0, 0]), Err(Screened::Long));
         assert_eq!(screen(&[1, 1, 7, 0, 2, 1, 1, b'a', 0, 0]), Err(Screened::Unknown));
@@ -323,12 +349,34 @@ mod tests {
     #[test]
     fn stops_what_leaves_a_gap_or_comes_twice() {
         let deleted = |clock| [1, 1, 7, clock, 0, 5, 0];
-        assert_eq!(super::screen(&deleted(5), |client| if client == 7 { 5 } else { 0 }), Ok(()));
-        assert_eq!(super::screen(&deleted(5), |client| if client == 7 { 9 } else { 0 }), Ok(()));
+        let reached = Passed { clocks: vec![(7, 10)], deletes: false };
+        assert_eq!(
+            super::screen(&deleted(5), |client| if client == 7 { 5 } else { 0 }).as_ref(),
+            Ok(&reached)
+        );
+        assert_eq!(super::screen(&deleted(5), |client| if client == 7 { 9 } else { 0 }), Ok(reached));
         assert_eq!(super::screen(&deleted(5), |client| if client == 7 { 4 } else { 9 }), Err(Screened::Gap));
         assert_eq!(screen(&[1, 2, 7, 0, 10, 5, 0, 5, 0]), Err(Screened::Gap), "a skip");
         assert_eq!(screen(&[2, 1, 7, 0, 0, 5, 1, 7, 0, 0, 5, 0]), Err(Screened::Twice));
         assert_eq!(screen(&[0, 2, 7, 1, 0, 1, 7, 1, 0, 1]), Err(Screened::Twice));
+    }
+
+    #[test]
+    fn says_what_it_lets_through() {
+        let both = [1, 1, 7, 0, 0, 5, 1, 8, 1, 0, 2];
+        assert_eq!(super::screen(&both, |_| 0), Ok(Passed { clocks: vec![(7, 5)], deletes: true }));
+        assert_eq!(super::screen(&[0, 0], |_| 0), Ok(Passed { clocks: Vec::new(), deletes: false }));
+    }
+
+    #[test]
+    fn state_vectors() {
+        assert_eq!(state_vector(&[0]), Ok(Vec::new()));
+        assert_eq!(state_vector(&[2, 7, 3, 8, 0x80, 1]), Ok(vec![(7, 3), (8, 128)]));
+        assert_eq!(state_vector(&[]), Err(Screened::Short));
+        assert_eq!(state_vector(&[2, 7, 3]), Err(Screened::Short));
+        assert_eq!(state_vector(&[0xff, 0xff, 0xff, 0xff, 0x0f]), Err(Screened::Short), "billions");
+        assert_eq!(state_vector(&[1, 7, 3, 0]), Err(Screened::Long));
+        assert_eq!(state_vector(&[1, 7, 0xff, 0xff, 0xff, 0xff, 0x1f]), Err(Screened::OutOfRange));
     }
 
     #[test]

@@ -1,8 +1,8 @@
 //! The Yjs document of an object: decoded in memory, and how it is kept under private keys.
 //!
-//! One snapshot and the updates since then, each under its number. An edit appends its update; once the tail is
-//! long, the next edit writes a new snapshot before it and drops the tail, so that loading stays short and a
-//! commit has exactly one new update.
+//! One snapshot and the updates since then, each under its number. A change appends its update; once the tail is
+//! long, it writes a new snapshot instead and drops the tail, so that loading stays short. A commit has one new
+//! update or a snapshot, never both, and so fits into an entry whatever is done.
 
 use std::cell::RefCell;
 use std::fmt;
@@ -10,20 +10,23 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::rc::Rc;
 use std::thread;
 
+use bytes::Bytes;
 use serde_json::Value as Json;
 use yrs::block::ClientID;
 use yrs::updates::decoder::Decode;
+use yrs::updates::encoder::Encode;
 use yrs::{
-    Doc, GetString, Observable, OffsetKind, Options, ReadTxn, StateVector, TextRef, Transact, TransactionMut,
-    Update,
+    Doc, GetString, Observable, OffsetKind, Options, ReadTxn, StateVector, Text, TextRef, Transact,
+    TransactionMut, Update,
 };
 
 use crate::limits::DOCUMENT_MAX_BYTES;
 use crate::object::{Page, Refusal, StorageError, Turn};
 
-use super::screen::{CLIENT_ID_BITS, Screened, screen};
-use super::text::Editing;
-use super::{Outcome, delta};
+use super::super::Difference;
+use super::screen::{CLIENT_ID_BITS, Screened, screen, state_vector};
+use super::text::{Editing, units_of};
+use super::{Outcome, delta, undo};
 
 const SNAPSHOT: &str = "snapshot";
 const TAIL: &str = "update/";
@@ -112,74 +115,137 @@ impl Shared {
         replayed.map_err(|_| damaged(&"an update cannot be applied"))?.0
     }
 
-    /// Edits the text in one transaction.
+    /// The text's units, what is embedded being one each.
+    pub(super) fn units(&self) -> Vec<u16> {
+        units_of(&self.text, &self.doc.transact())
+    }
+
+    /// Edits the text in one transaction; `deletes` says whether it may take something away.
     pub(super) fn edit(
         &self,
+        deletes: bool,
         change: impl FnOnce(&mut Editing<'_, '_>) -> Result<(), Refusal>,
     ) -> Result<Outcome, Refusal> {
-        let edited = self.observed(|transaction| change(&mut Editing::new(self.text.clone(), transaction)?));
+        let edited =
+            self.observed(deletes, |transaction| change(&mut Editing::new(self.text.clone(), transaction)?));
         edited.unwrap_or_else(|panic| resume_unwind(panic))
     }
 
-    /// Applies an update of an editor; nothing if it has nothing new.
-    pub(super) fn apply_update(&self, bytes: &[u8]) -> Result<Option<Outcome>, Refusal> {
+    /// Applies updates of an editor in one transaction; nothing if they have nothing new.
+    pub(super) fn apply_updates(&self, updates: &[Bytes]) -> Result<Option<Outcome>, Refusal> {
         let refuse = |why: &dyn fmt::Display| {
             Refusal::invalid(format!("the bytes are no update of a Yjs document: {why}"))
         };
-        let known = self.doc.transact().state_vector();
-        screen(bytes, |client| known.get(&ClientID::new(client))).map_err(|error| match error {
-            Screened::Gap => lacks_updates(),
-            _ => refuse(&error),
-        })?;
-        let update = Update::decode_v1(bytes).map_err(|error| refuse(&error))?;
-        let applied =
-            self.observed(|transaction| transaction.apply_update(update).map_err(|error| refuse(&error)));
+        let mut known = self.doc.transact().state_vector();
+        let mut deletes = false;
+        for bytes in updates {
+            let passed = screen(bytes, |client| known.get(&ClientID::new(client)));
+            let passed = passed.map_err(|error| match error {
+                Screened::Gap => lacks_updates(),
+                _ => refuse(&error),
+            })?;
+            deletes |= passed.deletes;
+            // As the next one finds it: one that is not applied as a whole ends the turn.
+            for (client, clock) in passed.clocks {
+                known.set_max(ClientID::new(client), clock);
+            }
+        }
+        let applied = self.observed(deletes, |transaction| {
+            for bytes in updates {
+                let update = Update::decode_v1(bytes).map_err(|error| refuse(&error))?;
+                transaction.apply_update(update).map_err(|error| refuse(&error))?;
+                if transaction.has_missing_updates() {
+                    return Err(lacks_updates());
+                }
+            }
+            Ok(())
+        });
         // The library takes an update of the right shape on trust; one that contradicts itself makes it panic.
         let outcome = applied.map_err(|_| refuse(&"it contradicts itself or the document"))??;
-        if self.doc.transact().has_missing_updates() {
-            return Err(lacks_updates());
-        }
         Ok(outcome.update.is_some().then_some(outcome))
     }
 
-    /// Changes the document in one transaction and sees how the text changes.
+    /// What an editor lacks that knows so much, and what is known here.
+    pub(super) fn difference(&self, known: Option<&[u8]>) -> Result<Difference, Refusal> {
+        let refuse = |why: &dyn fmt::Display| {
+            Refusal::invalid(format!("the bytes are no state vector of a Yjs document: {why}"))
+        };
+        let transaction = self.doc.transact();
+        let missing = match known {
+            None => Bytes::new(),
+            Some(known) => {
+                let clocks = state_vector(known).map_err(|error| refuse(&error))?;
+                let known: StateVector =
+                    clocks.into_iter().map(|(client, clock)| (ClientID::new(client), clock)).collect();
+                // A clock within a character is one that no editor ends at, and the library panics.
+                let encoded =
+                    catch_unwind(AssertUnwindSafe(|| transaction.encode_state_as_update_v1(&known)));
+                encoded.map_err(|_| refuse(&"it has a clock where nothing ends"))?.into()
+            }
+        };
+        Ok(Difference { missing, known: transaction.state_vector().encode_v1().into() })
+    }
+
+    /// The update that takes away the text. The document is of no use after it.
+    pub(super) fn emptied(&self) -> Option<Bytes> {
+        let emptied = in_transaction(&self.doc, |transaction| {
+            let length = self.text.len(transaction);
+            if length > 0 {
+                self.text.remove_range(transaction, 0, length);
+            }
+        });
+        emptied.unwrap_or_else(|panic| resume_unwind(panic)).1.map(Bytes::from)
+    }
+
+    /// Changes the document in one transaction and sees how the text changes. The text before is looked at only if the
+    /// change may take something away: it is as long as the document.
     fn observed(
         &self,
+        deletes: bool,
         change: impl FnOnce(&mut TransactionMut<'_>) -> Result<(), Refusal>,
     ) -> thread::Result<Result<Outcome, Refusal>> {
         const OBSERVER: &str = "delta";
-        let seen = Rc::new(RefCell::new(Json::Array(Vec::new())));
+        let seen = Rc::new(RefCell::new((Json::Array(Vec::new()), Vec::new())));
         let seen_inside = Rc::clone(&seen);
         self.text.observe(OBSERVER, move |transaction, event| {
-            seen_inside.replace(delta::to_json(event.delta(transaction)));
+            let delta = event.delta(transaction);
+            seen_inside.replace((delta::to_json(delta), undo::changes(delta)));
         });
-        let (result, update) = in_transaction(&self.doc, change)?;
+        let mut before = (0, None);
+        let (result, update) = in_transaction(&self.doc, |transaction| {
+            let units = deletes.then(|| units_of(&self.text, transaction));
+            before = (self.text.len(transaction) as usize, units);
+            change(transaction)
+        })?;
         self.text.unobserve(OBSERVER);
-        Ok(result.map(|()| Outcome { update, delta: seen.take() }))
+        let (delta, changes) = seen.take();
+        let length = self.text.len(&self.doc.transact()) as usize;
+        let (length_before, units) = before;
+        let way_back = undo::way_back(&changes, units.as_deref(), length_before, length);
+        Ok(result.map(|()| Outcome { update: update.map(Bytes::from), delta, way_back }))
     }
 
-    /// Appends an update to the tail.
-    pub(super) fn append(&mut self, turn: &mut Turn<'_>, update: Vec<u8>) -> Result<(), Refusal> {
-        self.tail_bytes += update.len();
-        if self.snapshot_bytes + self.tail_bytes > DOCUMENT_MAX_BYTES
-            && self.encode().len() > DOCUMENT_MAX_BYTES
-        {
-            return Err(Refusal::invalid(format!("a document has at most {DOCUMENT_MAX_BYTES} bytes")));
+    /// Keeps the document after a change, of which this is the update: it is appended to the tail, or all is
+    /// written as a new snapshot once the tail is long.
+    pub(super) fn keep(&mut self, turn: &mut Turn<'_>, update: Bytes) -> Result<(), Refusal> {
+        let updates = self.tail_next - self.tail_first;
+        let is_long = updates >= TAIL_UPDATES && self.tail_bytes >= self.snapshot_bytes / 4;
+        let is_large = self.snapshot_bytes + self.tail_bytes + update.len() > DOCUMENT_MAX_BYTES;
+        if is_long || is_large || updates >= TAIL_UPDATES_MAX {
+            return self.fold(turn);
         }
+        self.tail_bytes += update.len();
         turn.put_binary(&tail_key(self.tail_next), update)?;
         self.tail_next += 1;
         Ok(())
     }
 
-    /// Folds the tail into the snapshot if it is long.
-    pub(super) fn compact_when_long(&mut self, turn: &mut Turn<'_>) -> Result<(), Refusal> {
-        let updates = self.tail_next - self.tail_first;
-        let is_long = updates >= TAIL_UPDATES && self.tail_bytes >= self.snapshot_bytes / 4;
-        let is_large = updates > 0 && self.snapshot_bytes + self.tail_bytes > DOCUMENT_MAX_BYTES;
-        if !is_long && !is_large && updates < TAIL_UPDATES_MAX {
-            return Ok(());
-        }
+    /// Writes all as a new snapshot and drops the tail.
+    fn fold(&mut self, turn: &mut Turn<'_>) -> Result<(), Refusal> {
         let snapshot = self.encode();
+        if snapshot.len() > DOCUMENT_MAX_BYTES {
+            return Err(too_large());
+        }
         self.snapshot_bytes = snapshot.len();
         turn.put_binary(SNAPSHOT, snapshot)?;
         for number in self.tail_first..self.tail_next {
@@ -191,7 +257,7 @@ impl Shared {
     }
 
     /// The whole document in Yjs's encoding.
-    pub(super) fn encode(&self) -> Vec<u8> {
+    fn encode(&self) -> Vec<u8> {
         self.doc.transact().encode_state_as_update_v1(&StateVector::default())
     }
 }
@@ -215,6 +281,11 @@ fn in_transaction<T>(
 /// The sender asks for the document's state vector, and sends all that is beyond it.
 fn lacks_updates() -> Refusal {
     Refusal::Conflict { detail: "the update lacks others that came before it; synchronise first".to_owned() }
+}
+
+/// What a document must not become.
+pub(super) fn too_large() -> Refusal {
+    Refusal::TooLarge { detail: format!("a document has at most {DOCUMENT_MAX_BYTES} bytes") }
 }
 
 fn tail_key(number: u64) -> String {

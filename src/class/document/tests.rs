@@ -1,9 +1,11 @@
 //! Documents against a text in memory, and against another Yjs document.
 
+use bytes::Bytes;
 use expect_test::{Expect, expect};
 use proptest::collection::vec;
 use proptest::prelude::{Strategy, any, prop, prop_assert, prop_assert_eq, prop_oneof, proptest};
 use yrs::updates::decoder::Decode;
+use yrs::updates::encoder::Encode;
 use yrs::{
     Any, Doc, GetString, Map, OffsetKind, Options, ReadTxn, StateVector, Text, Transact, Update as YjsUpdate,
     WriteTxn,
@@ -27,16 +29,31 @@ fn everything(editor: &Doc) -> Vec<u8> {
 }
 
 fn send(document: &mut Rehearsal, update: &[u8]) -> Result<bool, Refusal> {
-    document.turn("edit", |_, turn| apply_update(turn, update))
+    let before = document.version();
+    document.edit(&[Bytes::copy_from_slice(update)])?;
+    Ok(document.version() > before)
 }
 
 /// Gives an editor all that the object keeps of the document.
 fn receive(document: &Rehearsal, editor: &Doc) {
     let mut transaction = editor.transact_mut();
-    for (_, stored) in document.storage().entries(Space::Private) {
+    for (key, stored) in document.storage().entries(Space::Private) {
         let Stored::Binary(bytes) = stored else { panic!("a private key with JSON") };
+        if !is_shared(key) {
+            continue;
+        }
         transaction.apply_update(YjsUpdate::decode_v1(bytes).unwrap()).unwrap();
     }
+}
+
+/// Whether a private key holds a part of the Yjs document.
+fn is_shared(key: &Key) -> bool {
+    key.as_str() == "snapshot" || key.as_str().starts_with("update/")
+}
+
+/// How many private keys hold the Yjs document.
+fn shared_keys(document: &Rehearsal) -> usize {
+    document.storage().entries(Space::Private).filter(|(key, _)| is_shared(key)).count()
 }
 
 fn text_of(editor: &Doc) -> String {
@@ -357,6 +374,102 @@ fn an_update_that_lacks_others_is_a_conflict() {
 }
 
 #[test]
+fn updates_are_taken_together_or_not_at_all() {
+    let mut document = Rehearsal::new(Document);
+    document.call("update", json!({"content": "."})).unwrap();
+    let editor = editor(7);
+    receive(&document, &editor);
+    let text = editor.get_or_insert_text(CONTENT);
+    let mut updates = Vec::new();
+    for word in ["one", "two", "three"] {
+        let seen = editor.transact().state_vector();
+        text.insert(&mut editor.transact_mut(), 0, word);
+        updates.push(Bytes::from(editor.transact().encode_state_as_update_v1(&seen)));
+    }
+    let rubbish = [updates.clone(), vec![Bytes::from_static(b"rubbish")]].concat();
+    assert!(matches!(document.edit(&rubbish), Err(Refusal::InvalidParameters { .. })));
+    let gap = [updates[0].clone(), updates[2].clone()];
+    assert!(matches!(document.edit(&gap), Err(Refusal::Conflict { .. })));
+    assert_eq!((content_of(&mut document).as_str(), document.version()), (".", Version(1)));
+    document.edit(&updates).unwrap();
+    document.edit(&updates).unwrap();
+    document.edit(&[]).unwrap();
+    assert_eq!((&*content_of(&mut document), document.version()), ("threetwoone.", Version(2)));
+    assert_eq!(
+        document.updates().last().unwrap().delta.as_ref().unwrap().as_str(),
+        r#"[{"insert":"threetwoone"}]"#
+    );
+}
+
+#[test]
+fn editors_follow_every_change_and_the_end() {
+    let mut document = Rehearsal::new(Document);
+    let follower = editor(8);
+    let writer = editor(9);
+    document.call("update", json!({"content": "a text"})).unwrap();
+    document.call("insert", json!({"index": 0, "text": "that is "})).unwrap();
+    let first = &document.updates()[0].clone();
+    apply(&writer, first.binary.as_ref().unwrap());
+    writer.get_or_insert_text(CONTENT).insert(&mut writer.transact_mut(), 6, "!");
+    document.edit(&[everything(&writer).into()]).unwrap();
+    document.call("replace", json!({"find": "text", "text": "word"})).unwrap();
+    // Nothing but the time changes: editors have nothing to apply.
+    document.call("edit", json!({"edits": []})).unwrap();
+    document.delete_object().unwrap();
+    let seen: Vec<_> = document
+        .updates()
+        .iter()
+        .map(|update| {
+            update.binary.iter().for_each(|binary| apply(&follower, binary));
+            (update.version.0, text_of(&follower))
+        })
+        .collect();
+    let expected = ["a text", "that is a text", "that is a text!", "that is a word!", "that is a word!", ""];
+    assert_eq!(seen, (1..).zip(expected.map(str::to_owned)).collect::<Vec<_>>());
+    assert_eq!(document.updates()[4].binary, None);
+    assert_eq!(content_of(&mut document), "");
+}
+
+fn apply(editor: &Doc, update: &[u8]) {
+    editor.transact_mut().apply_update(YjsUpdate::decode_v1(update).unwrap()).unwrap();
+}
+
+#[test]
+fn an_editor_is_told_what_it_lacks() {
+    let mut document = Rehearsal::new(Document);
+    let nothing = document.difference(Some(&[0])).unwrap();
+    assert_eq!((&nothing.missing[..], &nothing.known[..]), (&[0, 0][..], &[0][..]));
+    document.call("update", json!({"content": "a😀b"})).unwrap();
+    let editor = editor(7);
+    let lacks = document.difference(Some(&[0])).unwrap();
+    apply(&editor, &lacks.missing);
+    assert_eq!(text_of(&editor), "a😀b");
+    assert_eq!(editor.transact().state_vector().encode_v1(), lacks.known);
+    document.call("delete", json!({"index": 0, "length": 1})).unwrap();
+    apply(&editor, &document.difference(Some(&lacks.known)).unwrap().missing);
+    assert_eq!(text_of(&editor), "😀b");
+    let own = document.difference(None).unwrap();
+    assert_eq!(
+        (&own.missing[..], own.known),
+        (&b""[..], editor.transact().state_vector().encode_v1().into())
+    );
+    assert_eq!(document.version(), Version(2));
+    for hostile in [&b""[..], b"\xff\xff\xff\xff\x0f", b"\x01\x07"] {
+        assert!(matches!(document.difference(Some(hostile)), Err(Refusal::InvalidParameters { .. })));
+    }
+    // Within the character of two units, beyond the end, of a client that nobody knows.
+    let client = editor.transact().state_vector().iter().next().unwrap().0.get();
+    for clock in [2, 900] {
+        let known: StateVector =
+            [(yrs::block::ClientID::new(client), clock), (yrs::block::ClientID::new(3), 5)]
+                .into_iter()
+                .collect();
+        let _ = document.difference(Some(&known.encode_v1()));
+        assert_eq!(content_of(&mut document), "😀b");
+    }
+}
+
+#[test]
 fn what_is_no_update_is_refused() {
     let mut document = Rehearsal::new(Document);
     document.call("update", json!({"content": "text"})).unwrap();
@@ -378,7 +491,7 @@ fn a_long_tail_is_folded() {
         if number % 97 == 0 {
             document.forget_decoded();
         }
-        let keys = document.storage().entries(Space::Private).count();
+        let keys = shared_keys(&document);
         assert!(keys <= 258, "{keys} keys after {number} edits");
     }
     document.forget_decoded();
@@ -394,8 +507,8 @@ fn a_folded_tail_grows_again() {
     for _ in 0..600 {
         document.call("insert", json!({"index": 0, "text": "a few words "})).unwrap();
     }
-    // A snapshot, and the updates since the second fold.
-    assert_eq!(document.storage().entries(Space::Private).count(), 1 + 600 - 512);
+    // A snapshot, and the updates since the second fold, which takes the place of its own.
+    assert_eq!(shared_keys(&document), 1 + 600 - 2 * 257);
 }
 
 #[test]
@@ -406,9 +519,9 @@ fn a_document_has_a_largest_size() {
         document.call("insert", json!({"index": 0, "text": part})).unwrap();
     }
     let too_much = document.call("insert", json!({"index": 0, "text": part}));
-    assert!(matches!(too_much, Err(Refusal::InvalidParameters { .. })));
+    assert!(matches!(too_much, Err(Refusal::TooLarge { .. })));
     let growth = document.call("replace", json!({"find": "x", "text": "yy"}));
-    assert!(matches!(growth, Err(Refusal::InvalidParameters { .. })));
+    assert!(matches!(growth, Err(Refusal::TooLarge { .. })));
     assert_eq!(content_of(&mut document).len(), 4 * part.len());
     // There is room again once something goes.
     document.call("delete", json!({"index": 0, "length": part.len()})).unwrap();

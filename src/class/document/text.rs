@@ -3,10 +3,12 @@
 use std::ops::Range;
 
 use yrs::types::text::YChange;
-use yrs::{Any, GetString, Out, Text, TextRef, TransactionMut};
+use yrs::{Any, GetString, Out, ReadTxn, Text, TextRef, TransactionMut};
 
 use crate::limits::DOCUMENT_MAX_BYTES;
 use crate::object::Refusal;
+
+use super::shared::too_large;
 
 /// Places that one replacement touches one by one; beyond it neighbouring places are touched together.
 const PLACES_MAX: usize = 1_000;
@@ -150,7 +152,7 @@ impl<'t, 'd> Editing<'t, 'd> {
 }
 
 /// The units of the text, what is embedded being one each.
-fn units_of(text: &TextRef, transaction: &TransactionMut<'_>) -> Vec<u16> {
+pub(super) fn units_of(text: &TextRef, transaction: &impl ReadTxn) -> Vec<u16> {
     let plain: Vec<u16> = text.get_string(transaction).encode_utf16().collect();
     if plain.len() == text.len(transaction) as usize {
         return plain;
@@ -163,6 +165,13 @@ fn units_of(text: &TextRef, transaction: &TransactionMut<'_>) -> Vec<u16> {
         }
     }
     units
+}
+
+/// The text that units show: without what is embedded.
+pub(super) fn shown(units: &[u16]) -> String {
+    let text: Vec<u16> =
+        units.iter().enumerate().filter(|(at, _)| !is_embed(units, *at)).map(|(_, unit)| *unit).collect();
+    String::from_utf16_lossy(&text)
 }
 
 /// The range of `old` and that of `new` which differ: what comes before and after is the same. What is embedded
@@ -231,11 +240,7 @@ fn joined(units: &[u16], places: &[Range<usize>], text: &[u16]) -> (Range<usize>
 }
 
 fn check_size(units: usize) -> Result<(), Refusal> {
-    if units <= DOCUMENT_MAX_BYTES {
-        Ok(())
-    } else {
-        Err(Refusal::invalid(format!("a document has at most {DOCUMENT_MAX_BYTES} bytes")))
-    }
+    if units <= DOCUMENT_MAX_BYTES { Ok(()) } else { Err(too_large()) }
 }
 
 fn is_embed(units: &[u16], at: usize) -> bool {

@@ -1,7 +1,8 @@
 //! `stead object watch`: an object's state, then every change, gap-free through reconnects.
 //!
 //! It speaks the WebSocket of `/v1/objects/{class}/{name}/live` and keeps the last version it showed;
-//! when the connection breaks it comes back with `since`, so that nothing is missed or shown twice.
+//! when the connection breaks it comes back with `since`, so that nothing is missed or shown twice: to the node it was
+//! given, or to another of the cluster, whose addresses it asked for while it could.
 
 use std::time::Duration;
 
@@ -29,8 +30,8 @@ const CROWDED_FAILURES: u32 = 6;
 
 /// Follow an object: its state, then every change
 ///
-/// Changes are shown as they become durable, until Ctrl-C. When the connection breaks it comes back
-/// and misses nothing.
+/// Changes are shown as they become durable, until Ctrl-C. When the connection breaks it comes back,
+/// to another node of the cluster if need be, and misses nothing.
 ///
 ///   stead object watch counter/visits
 ///   stead object watch counter/visits --since 10 --count 5 -o json
@@ -58,12 +59,41 @@ enum End {
     Crowded(String),
 }
 
+/// Where the object can be watched: at the node that was named, and at the others of its cluster.
+struct Servers {
+    known: Vec<String>,
+    turn: usize,
+}
+
+impl Servers {
+    fn current(&self) -> &str {
+        let server = self.turn.checked_rem(self.known.len()).and_then(|turn| self.known.get(turn));
+        server.map_or("", String::as_str)
+    }
+
+    /// Asks the node that was named for the others, once. One that does not say knows of no others.
+    async fn learn(&mut self, client: &Client) {
+        if self.known.len() > 1 {
+            return;
+        }
+        let Ok(answer) = client.probe("/v1/nodes").await else { return };
+        let nodes = answer.body.get("nodes").and_then(Value::as_array);
+        let is_member = |node: &&Value| node.get("state").and_then(Value::as_str) != Some("removed");
+        for node in nodes.into_iter().flatten().filter(is_member) {
+            let address = node.get("address").and_then(Value::as_str);
+            let server = address.map(|address| format!("http://{address}"));
+            self.known.extend(server.filter(|server| server != client.base()));
+        }
+    }
+}
+
 impl Watch {
     pub(in crate::cli) async fn run(mut self, client: &Client, output: &Output) -> Result<(), Failure> {
         let mut failures = 0;
+        let mut servers = Servers { known: vec![client.base().to_owned()], turn: 0 };
         while self.count != Some(0) {
             let before = self.since;
-            let why = match self.follow(client, output).await? {
+            let why = match self.follow(client, &mut servers, output).await? {
                 End::Enough => break,
                 End::ComeBack(why) => {
                     failures = if self.since == before { failures + 1 } else { 0 };
@@ -77,28 +107,36 @@ impl Watch {
             if failures >= FAILURES_MAX {
                 return Err(Failure::unavailable(format!("{why}; gave up after {FAILURES_MAX} attempts")));
             }
-            note(&format!("{why}; connecting again"));
+            servers.turn += 1;
+            note(&format!("{why}; connecting to {}", servers.current()));
             tokio::time::sleep(pause(failures)).await;
         }
         Ok(())
     }
 
     /// Follows one connection to its end.
-    async fn follow(&mut self, client: &Client, output: &Output) -> Result<End, Failure> {
+    async fn follow(
+        &mut self,
+        client: &Client,
+        servers: &mut Servers,
+        output: &Output,
+    ) -> Result<End, Failure> {
         let path = with_query(
             &format!("{}/live", self.address.path()),
             &[("since", self.since.map(|version| version.to_string()))],
         );
-        let url = format!("{}{path}", client.base().replacen("http://", "ws://", 1));
+        let server = servers.current().to_owned();
+        let url = format!("{}{path}", server.replacen("http://", "ws://", 1));
         let connecting = tokio::time::timeout(client.timeout(), tokio_tungstenite::connect_async(&url));
         let mut socket = match connecting.await {
             Ok(Ok((socket, _))) => socket,
             Ok(Err(SocketError::Http(answer))) => return turned_away(&answer),
             Ok(Err(problem)) => {
-                return Ok(End::ComeBack(format!("{} does not answer: {problem}", client.base())));
+                return Ok(End::ComeBack(format!("{server} does not answer: {problem}")));
             }
-            Err(_) => return Ok(End::ComeBack(format!("{} does not answer", client.base()))),
+            Err(_) => return Ok(End::ComeBack(format!("{server} does not answer"))),
         };
+        servers.learn(client).await;
         while let Some(message) = socket.next().await {
             match message {
                 Ok(Message::Text(text)) => {

@@ -141,6 +141,29 @@ async fn what_is_too_old_or_of_another_cluster_begins_now_and_says_so() {
     other.stop().await;
 }
 
+/// Where nothing of the class happens, the logs are read all the same, and cursors are as new as they can be.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_quiet_class_does_not_make_cursors_old() {
+    let node = Node::found(Setup { log_kept_entries: 40, ..Setup::default() }).await;
+    let mut feed = node.feed(None).await;
+    let reached = |text: &str| cursor::decode(text).expect("a cursor").reached;
+    let began = reached(&feed.take_opening().cursor);
+    node.purge("purge").await;
+    until("the feed has passed what is purged", async || {
+        let now = reached(&node.feed(None).await.take_opening().cursor);
+        now.iter().zip(&began).all(|(now, began)| *now > began + 40)
+    })
+    .await;
+    node.increment("c0", "one").await;
+    let cursor = Seen::default().next(&mut feed).await;
+    let mut again = node.feed(Some(&cursor)).await;
+    assert!(again.take_opening().is_complete, "of every shard the cursor is new");
+    node.increment("c0", "two").await;
+    Seen::all(1, 1).until(&mut again, &Seen::all(1, 2)).await;
+    drop((feed, again));
+    node.stop().await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_is_overtaken_by_the_purge_while_catching_up_is_told_and_goes_on() {
     let node = Node::found(Setup { log_kept_entries: 40, ..Setup::default() }).await;

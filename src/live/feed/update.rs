@@ -92,6 +92,7 @@ mod tests {
             by: "local".into(),
             timestamp: Timestamp(1_795_227_096_224),
             delta: None,
+            binary: None,
         };
         let address = ObjectAddress::parse("default", "counter", "a\"b").expect("an address");
         Logged { index, nth, address, update: Arc::new(update) }

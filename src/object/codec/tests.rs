@@ -47,6 +47,7 @@ fn sample_commit() -> Commit {
     };
     let key = StoredKey { space: Space::Public, key: Key::parse("value").unwrap() };
     let effects = Effects {
+        binary: None,
         ops: vec![Op::Put { key, value: Stored::Json(Value::from(42_i64)) }],
         creates: false,
         alarm: None,

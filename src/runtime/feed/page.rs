@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use stead_cluster::{AppliedEntry, Page};
+use stead_cluster::Page;
 
 use super::{Logged, Part};
 use crate::object::codec::CodecError;
-use crate::object::{ClassName, Tenant, Update, codec, keys};
+use crate::object::{ClassName, ObjectAddress, Tenant, Update, codec, keys};
 
 /// What of a log is of a feed: the objects of one class of one tenant.
 #[derive(Debug)]
@@ -35,23 +35,52 @@ impl Selection {
     pub(super) fn part(&self, shard: usize, page: &Page) -> Result<Part, CodecError> {
         let mut updates = Vec::new();
         for entry in &page.entries {
-            self.read(entry, &mut updates)?;
+            for (nth, command) in (1..).zip(entry.commands()) {
+                if let Some((address, update)) = self.read(command)? {
+                    updates.push(Logged { index: entry.index, nth, address, update: Arc::new(update) });
+                }
+            }
         }
         Ok(Part { shard, is_lost: false, updates, reached: page.reached })
     }
 
-    fn read(&self, entry: &AppliedEntry, updates: &mut Vec<Logged>) -> Result<(), CodecError> {
-        for (nth, command) in (1..).zip(entry.commands()) {
-            // Most commits are of other classes: of those, nothing but the address is looked at.
-            if !codec::read_commit_object(command)?.starts_with(&self.start) {
-                continue;
-            }
-            let commit = codec::decode_commit(command)?;
-            if let Some(update) = Update::from_commit(&commit) {
-                let (index, address) = (entry.index, commit.address);
-                updates.push(Logged { index, nth, address, update: Arc::new(update) });
-            }
+    /// The update of a commit, if it is one of the class.
+    fn read(&self, commit: &[u8]) -> Result<Option<(ObjectAddress, Update)>, CodecError> {
+        // Most commits are of other classes: of those, nothing but the address is looked at.
+        if !codec::read_commit_object(commit)?.starts_with(&self.start) {
+            return Ok(None);
         }
-        Ok(())
+        let commit = codec::decode_commit(commit)?;
+        Ok(Update::from_commit(&commit).map(|update| (commit.address, update)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::object::{ObjectAddress, Version, samples};
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn a_commit_is_of_its_class_and_of_no_other(mut commit in samples::commit()) {
+            let selection = |tenant: &str, class: &str| {
+                Selection::new(Tenant::parse(tenant).unwrap(), ClassName::parse(class).unwrap())
+            };
+            commit.address = ObjectAddress::parse("default", "counter", "a").unwrap();
+            (commit.base.version, commit.meta.version) = (Version(1), Version(2));
+            let bytes = codec::encode_commit(&commit);
+            let logged = |selection: &Selection| selection.read(&bytes);
+            let found = logged(&selection("default", "counter")).unwrap().expect("it is of the class");
+            prop_assert_eq!(&found.0, &commit.address);
+            prop_assert_eq!(Some(found.1), Update::from_commit(&commit));
+            for (tenant, class) in [("default", "count"), ("default", "counter-2"), ("other", "counter"), ("defaul", "counter")] {
+                prop_assert_eq!(logged(&selection(tenant, class)), Ok(None));
+            }
+            // What changes no version is no update.
+            commit.meta.version = Version(1);
+            let bytes = codec::encode_commit(&commit);
+            prop_assert_eq!(selection("default", "counter").read(&bytes), Ok(None));
+        }
     }
 }

@@ -14,6 +14,8 @@ use crate::runtime::wire::NotReadable;
 
 const STANDS: u8 = 0;
 const UPDATE: u8 = 1;
+/// An update with what editors apply: the length of the JSON (32 bits, the high byte first), the JSON, the bytes.
+const UPDATE_WITH_BINARY: u8 = 2;
 const MOVED: u8 = 3;
 const SIGNAL: u8 = 4;
 
@@ -118,9 +120,17 @@ pub(super) fn encode(event: &StreamEvent) -> Option<Bytes> {
         }
         StreamEvent::Update(update) => {
             let text = update.to_json_text();
-            let mut part = Vec::with_capacity(1 + text.len());
-            part.push(UPDATE);
+            let binary = update.binary.as_deref();
+            let mut part = Vec::with_capacity(1 + 4 + text.len() + binary.map_or(0, <[u8]>::len));
+            if binary.is_some() {
+                part.push(UPDATE_WITH_BINARY);
+                let length = u32::try_from(text.len()).expect("an update is far below 4 GiB");
+                part.extend_from_slice(&length.to_be_bytes());
+            } else {
+                part.push(UPDATE);
+            }
             part.extend_from_slice(text.as_bytes());
+            part.extend_from_slice(binary.unwrap_or_default());
             part.into()
         }
         StreamEvent::Moved(movement) => tagged(MOVED, &MovementForm::of(movement)),
@@ -130,8 +140,15 @@ pub(super) fn encode(event: &StreamEvent) -> Option<Bytes> {
 }
 
 /// The event that a part stands for.
-pub(super) fn decode(part: &[u8]) -> Result<StreamEvent, NotReadable> {
+pub(super) fn decode(part: &Bytes) -> Result<StreamEvent, NotReadable> {
     let (tag, rest) = part.split_first().ok_or(NotReadable)?;
+    if *tag == UPDATE_WITH_BINARY {
+        let (length, rest) = rest.split_first_chunk().ok_or(NotReadable)?;
+        let length = usize::try_from(u32::from_be_bytes(*length)).map_err(|_| NotReadable)?;
+        let (text, binary) = rest.split_at_checked(length).ok_or(NotReadable)?;
+        let binary = Some(part.slice_ref(binary));
+        return Ok(StreamEvent::Update(Arc::new(Update { binary, ..parse_update(text)? })));
+    }
     let text = std::str::from_utf8(rest).map_err(|_| NotReadable)?;
     Ok(match *tag {
         STANDS => {
@@ -140,11 +157,16 @@ pub(super) fn decode(part: &[u8]) -> Result<StreamEvent, NotReadable> {
                 present.into_iter().map(MemberForm::parse).collect::<Result<_, _>>()?;
             StreamEvent::Stands(present.into())
         }
-        UPDATE => StreamEvent::Update(Arc::new(Update::parse(text).map_err(|_| NotReadable)?)),
+        UPDATE => StreamEvent::Update(Arc::new(parse_update(rest)?)),
         MOVED => StreamEvent::Moved(Arc::new(parse::<MovementForm>(text)?.parse()?)),
         SIGNAL => StreamEvent::Signal(Arc::new(parse::<SignalForm>(text)?.parse()?)),
         _ => return Err(NotReadable),
     })
+}
+
+fn parse_update(text: &[u8]) -> Result<Update, NotReadable> {
+    let text = std::str::from_utf8(text).map_err(|_| NotReadable)?;
+    Update::parse(text).map_err(|_| NotReadable)
 }
 
 fn tagged(tag: u8, form: &impl Serialize) -> Bytes {
@@ -179,7 +201,14 @@ mod tests {
             "\u{0}[{\"id\":\"a\",\"data\":1},{\"id\":\"b\",\"data\":1,\"clock\":7}]",
         );
         let update = Update::parse(r#"{"version":3,"deleted_object":true}"#).expect("it is an update");
-        check(&StreamEvent::Update(Arc::new(update)), "\u{1}{\"version\":3,\"deleted_object\":true}");
+        check(&StreamEvent::Update(Arc::new(update.clone())), "\u{1}{\"version\":3,\"deleted_object\":true}");
+        for (binary, expected) in [("", ""), ("\u{1}ab", "\u{1}ab")] {
+            let update = Update { binary: Some(binary.into()), ..update.clone() };
+            check(
+                &StreamEvent::Update(Arc::new(update)),
+                &format!("\u{2}\0\0\0\u{23}{{\"version\":3,\"deleted_object\":true}}{expected}"),
+            );
+        }
         let movement = Movement { entered: vec![member("a", 0)], left: vec!["b".into()] };
         check(
             &StreamEvent::Moved(Arc::new(movement)),
@@ -187,8 +216,17 @@ mod tests {
         );
         let signal = Signal { from: "a".into(), data: Value::from("x") };
         check(&StreamEvent::Signal(Arc::new(signal)), "\u{4}{\"from\":\"a\",\"data\":\"x\"}");
-        for rubbish in [&b""[..], b"\x09{}", b"\x01{", b"\x01\xff", b"\x03{\"entered\":1}"] {
-            assert!(decode(rubbish).is_err(), "{rubbish:?}");
+        for rubbish in [
+            &b""[..],
+            b"\x09{}",
+            b"\x01{",
+            b"\x01\xff",
+            b"\x02",
+            b"\x02\0\0\0",
+            b"\x02\0\0\0\x09{}",
+            b"\x03{\"entered\":1}",
+        ] {
+            assert!(decode(&Bytes::from_static(rubbish)).is_err(), "{rubbish:?}");
         }
     }
 

@@ -95,6 +95,17 @@ fn answers_are_frozen() {
             CallReply::of(&Err(error)),
             r#"{"error":{"code":"overloaded","detail":"too much","retry":"safe","retry_after_ms":1000}}"#,
         ),
+        (
+            CallReply::of(&Ok(Answer {
+                version: Version(7),
+                outcome: Outcome::Difference { missing: vec![0, 0, 255].into(), known: vec![0].into() },
+            })),
+            r#"{"answer":{"version":7,"outcome":{"difference":{"missing":"AAD/","known":"AA=="}}}}"#,
+        ),
+        (
+            CallReply::of(&Ok(Answer { version: Version(7), outcome: Outcome::Edited })),
+            r#"{"answer":{"version":7,"outcome":"edited"}}"#,
+        ),
         (CallReply::NotLeading { leader: Some(2) }, r#"{"not_leading":{"leader":2}}"#),
     ] {
         let bytes = encode(&reply);
@@ -102,6 +113,32 @@ fn answers_are_frozen() {
         let again = decode::<CallReply>(&bytes).expect("it was encoded");
         assert_eq!(format!("{again:?}"), format!("{reply:?}"));
     }
+}
+
+#[test]
+fn what_editors_ask_is_frozen() {
+    let known = |known: Option<Vec<u8>>| Action::Difference { known: known.map(Into::into) };
+    let params = json!({"limit": 3}).as_object().cloned().expect("it is an object");
+    for (action, expected) in [
+        (
+            Action::Edit { updates: vec![vec![1, 2, 255].into(), vec![].into()] },
+            r#"{"edit":{"updates":["AQL/",""]}}"#,
+        ),
+        (known(Some(vec![0])), r#"{"difference":{"known":"AA=="}}"#),
+        (known(None), r#"{"difference":{"known":null}}"#),
+        (
+            Action::Ask { question: "versions".to_owned(), params },
+            r#"{"ask":{"question":"versions","params":{"limit":3}}}"#,
+        ),
+    ] {
+        let bytes = sent(&action.into());
+        let text = String::from_utf8_lossy(&bytes);
+        assert!(text.ends_with(&format!(r#","action":{expected}}}}}"#)), "{text}");
+    }
+    let mut cut = sent(&Action::Edit { updates: vec![vec![1, 2].into()] }.into()).to_vec();
+    let padding = cut.iter().position(|byte| *byte == b'=').expect("it is padded");
+    cut.remove(padding);
+    assert_eq!(received(&cut).err(), Some(NotReadable));
 }
 
 #[test]
@@ -175,6 +212,9 @@ fn action() -> impl Strategy<Value = Action> {
             absent: if fine { Absent::Fine } else { Absent::Refused },
         }),
         Just(Action::Delete),
+        prop::collection::vec(binary(), 0..4).prop_map(|updates| Action::Edit { updates }),
+        prop::option::of(binary()).prop_map(|known| Action::Difference { known }),
+        (name(), object()).prop_map(|(question, params)| Action::Ask { question, params }),
         Just(Action::State),
         name().prop_map(|text| Action::Get { key: key(&text) }),
         (any::<String>(), any::<usize>(), any::<Option<String>>())
@@ -205,9 +245,14 @@ fn update() -> impl Strategy<Value = Arc<Update>> {
                 by: by.into(),
                 timestamp: Timestamp(1_700_000_000_123),
                 delta: delta.map(Value::from_json),
+                binary: None,
             })
         },
     )
+}
+
+fn binary() -> impl Strategy<Value = bytes::Bytes> {
+    prop::collection::vec(any::<u8>(), 0..20).prop_map(Into::into)
 }
 
 fn outcome() -> impl Strategy<Value = Outcome> {
@@ -217,6 +262,8 @@ fn outcome() -> impl Strategy<Value = Outcome> {
         Just(Outcome::Put),
         any::<bool>().prop_map(|present| Outcome::KeyDeleted { present }),
         Just(Outcome::Deleted),
+        Just(Outcome::Edited),
+        (binary(), binary()).prop_map(|(missing, known)| Outcome::Difference { missing, known }),
         (any::<bool>(), entries(), any::<u64>()).prop_map(|(exists, entries, at)| Outcome::State {
             exists,
             entries,

@@ -223,6 +223,7 @@ impl Player<'_> {
                 Ok(Frame::Gone) => "gone".to_owned(),
                 Ok(Frame::Text(text)) => text,
                 Ok(Frame::Ping) => "ping".to_owned(),
+                Ok(Frame::Binary(bytes)) => format!("binary {bytes:?}"),
             },
             Some(Stream::Events(connection, rest)) => {
                 timeout(PATIENCE / 4, event(connection, rest)).await.unwrap_or_else(|_| "nothing".to_owned())

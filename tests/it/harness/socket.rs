@@ -16,6 +16,8 @@ use tokio_tungstenite::tungstenite::{Error, Message};
 pub(crate) enum Frame {
     /// A text frame.
     Text(String),
+    /// A binary frame.
+    Binary(Vec<u8>),
     /// A ping, answered by the library.
     Ping,
     /// The server closed, with a code (0 where it gave none) and a reason.
@@ -81,6 +83,10 @@ impl Socket {
         self.inner.send(Message::text(text)).await.expect("the socket takes a frame");
     }
 
+    pub(crate) async fn send_binary(&mut self, bytes: Vec<u8>) {
+        self.inner.send(Message::binary(bytes)).await.expect("the socket takes a frame");
+    }
+
     /// Bytes on the wire below the protocol: for what no library would send.
     pub(crate) async fn send_raw(&mut self, bytes: &[u8]) -> io::Result<()> {
         tokio::io::AsyncWriteExt::write_all(self.inner.get_mut(), bytes).await
@@ -91,6 +97,7 @@ impl Socket {
         loop {
             return match super::within("a frame", self.inner.next()).await {
                 Some(Ok(Message::Text(text))) => Frame::Text(text.as_str().to_owned()),
+                Some(Ok(Message::Binary(bytes))) => Frame::Binary(bytes.to_vec()),
                 Some(Ok(Message::Ping(_))) => Frame::Ping,
                 Some(Ok(Message::Close(Some(close)))) => {
                     Frame::Closed(close.code.into(), close.reason.as_str().to_owned())
@@ -128,7 +135,7 @@ impl Socket {
             match self.next().await {
                 Frame::Closed(code, reason) => return (code, reason),
                 Frame::Gone => return (0, "gone without a close frame".to_owned()),
-                Frame::Text(_) | Frame::Ping => {}
+                Frame::Text(_) | Frame::Binary(_) | Frame::Ping => {}
             }
         }
     }
