@@ -88,6 +88,23 @@ test("the console", { timeout: 115_000 }, async (t) => {
     await one.shoot("document");
   });
 
+  await t.test("what others write waits while a word is composed", async () => {
+    await area(one).evaluate((element) => element.setSelectionRange(0, 0));
+    await area(two).evaluate((element) => element.setSelectionRange(element.value.length, element.value.length));
+    await area(two).focus();
+    const keyboard = await two.page.context().newCDPSession(two.page);
+    await keyboard.send("Input.imeSetComposition", { text: "にほ", selectionStart: 2, selectionEnd: 2 });
+    await until("the beginning is seen", async () => (await text(one)).endsWith("line.にほ"));
+    await area(one).pressSequentially("(while you compose) ");
+    await until("the server has it", async () => (await stead.object("document/notes").get()).state.content.includes("(while you compose) "));
+    // Nothing tells that it came and is held back: it has had its time.
+    await two.page.waitForTimeout(300);
+    assert.ok(!(await text(two)).includes("compose"));
+    await keyboard.send("Input.insertText", { text: "日本" });
+    await converged("(while you compose) ", "line.日本");
+    assert.ok(!(await text(two)).includes("に"));
+  });
+
   await t.test("edits are the smallest, and never half a character", async () => {
     const broken = await one.page.evaluate(async () => {
       const { editOf } = await import("/v1/console/binding.js");
