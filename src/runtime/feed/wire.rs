@@ -140,6 +140,7 @@ mod tests {
             by: "local".into(),
             timestamp: Timestamp(1_795_227_096_224),
             delta: None,
+            binary: None,
         };
         let address = ObjectAddress::parse("default", "counter", "a\"b").expect("an address");
         let logged = Logged { index: 40, nth: 2, address, update: Arc::new(update) };
@@ -207,7 +208,7 @@ mod tests {
         assert!(decode::<Watch>(&feed).is_err());
         let watch = [
             b"\x01".as_slice(),
-            br#"{"caller":{"tenant":"default","subject":"local","roles":[],"address":null,"request_id":"r1","left_ms":0},"address":{"tenant":"default","class":"counter","name":"a"}}"#,
+            br#"{"caller":{"tenant":"default","subject":"local","roles":[],"address":null,"request_id":"r1","left_ms":0},"address":{"tenant":"default","class":"counter","name":"a"},"session":7}"#,
         ]
         .concat();
         assert!(decode::<Watch>(&watch).is_ok());
