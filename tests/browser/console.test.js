@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 import { client, cluster, settled, until } from "../../clients/js/test/cluster.js";
-import { browser, open } from "./window.js";
+import { browser, open, playChanges } from "./window.js";
 
 const HOSTILE = `<img src=x onerror="alert('name')">/"'&`;
 
@@ -88,6 +88,23 @@ test("the console", { timeout: 115_000 }, async (t) => {
     await one.shoot("document");
   });
 
+  await t.test("what others write waits while a word is composed", async () => {
+    await area(one).evaluate((element) => element.setSelectionRange(0, 0));
+    await area(two).evaluate((element) => element.setSelectionRange(element.value.length, element.value.length));
+    await area(two).focus();
+    const keyboard = await two.page.context().newCDPSession(two.page);
+    await keyboard.send("Input.imeSetComposition", { text: "にほ", selectionStart: 2, selectionEnd: 2 });
+    await until("the beginning is seen", async () => (await text(one)).endsWith("line.にほ"));
+    await area(one).pressSequentially("(while you compose) ");
+    await until("the server has it", async () => (await stead.object("document/notes").get()).state.content.includes("(while you compose) "));
+    // Nothing tells that it came and is held back: it has had its time.
+    await two.page.waitForTimeout(300);
+    assert.ok(!(await text(two)).includes("compose"));
+    await keyboard.send("Input.insertText", { text: "日本" });
+    await converged("(while you compose) ", "line.日本");
+    assert.ok(!(await text(two)).includes("に"));
+  });
+
   await t.test("edits are the smallest, and never half a character", async () => {
     const broken = await one.page.evaluate(async () => {
       const { editOf } = await import("/v1/console/binding.js");
@@ -145,6 +162,33 @@ test("the console", { timeout: 115_000 }, async (t) => {
     const served = (await fetch(`${first.url}/v1/objects/change-request`)).ok;
     await one.page.getByText(served ? /No change requests yet/ : /does not serve change requests yet/).waitFor();
     await one.shoot("changes");
+  });
+
+  await t.test("change requests move across the board", async () => {
+    // The server's part is played: what is tested is the page.
+    const window = await open(started, first.url, { viewport: { width: 1500, height: 850 } });
+    const change = (title, status, more = {}) => ({ title, status, priority: "medium", riskLevel: "low", type: "normal", ...more });
+    const server = await playChanges(window, {
+      "CHG-20261128-AAAAAA": change("<b>Rotate</b> the certificates", "submitted"),
+      "CHG-20261128-BBBBBB": change("Emergency payment gateway failover", "assessing", { type: "emergency", priority: "critical", riskLevel: "critical" }),
+      "CHG-20261128-CCCCCC": change("Update docs", "closed", { priority: "low" }),
+      "CHG-20261127-DDDDDD": change("Migrate the on-premise database", "rejected", { riskLevel: "high" }),
+    });
+    await window.goTo("#/changes");
+    const column = (status) => window.page.locator(`[data-status="${status}"]`);
+    await column("submitted").getByText("<b>Rotate</b> the certificates").waitFor();
+    assert.equal(await column("rejected").locator(".change").count(), 1);
+    server.change("CHG-20261128-AAAAAA", { status: "assessing" });
+    await column("assessing").getByText("<b>Rotate</b> the certificates").waitFor();
+    assert.equal(await column("submitted").locator(".change").count(), 0);
+    server.change("CHG-20261128-EEEEEE", change("A new one", "submitted"));
+    await column("submitted").getByText("A new one").waitFor();
+    // Two versions on: what is between is read.
+    server.change("CHG-20261128-EEEEEE", { status: "assessing" }, { silent: true });
+    server.change("CHG-20261128-EEEEEE", { riskLevel: "medium" });
+    await column("assessing").getByText("A new one").waitFor();
+    await window.shoot("changes-board");
+    assert.deepEqual(window.wrong, []);
   });
 
   await t.test("an error's code leads to what it means", async () => {

@@ -48,3 +48,39 @@ export async function open(started, url, options = {}) {
     await page.screenshot({ path: join(STEAD_SHOTS, `${name}.png`), fullPage: true });
   }
 }
+
+/**
+ * Plays a server's change requests to a window: its list, its objects, its feed. Everything else is the server's.
+ * @param {{ [name: string]: object }} states
+ */
+export async function playChanges({ page }, states) {
+  const objects = new Map(Object.entries(states).map(([name, state]) => [name, { version: 1, state }]));
+  const at = new Date().toISOString();
+  const whole = (name) => ({ class: "change-request", name, version: objects.get(name).version, updated_at: at });
+  await page.route("**/v1/objects/change-request?*", (route) => route.fulfill({ json: { objects: [...objects.keys()].sort().map(whole), cursor: null } }));
+  await page.route("**/v1/objects/change-request/*", (route) => {
+    const name = decodeURIComponent(new URL(route.request().url()).pathname.split("/").at(-1));
+    return route.fulfill({ json: { ...whole(name), state: objects.get(name).state } });
+  });
+  const feeds = [];
+  let cursor = 0;
+  await page.routeWebSocket("**/v1/live", (socket) => {
+    socket.onMessage((text) => {
+      const { ref, feed } = JSON.parse(text);
+      socket.send(JSON.stringify({ type: "subscribed", ref, feed, cursor: String(cursor), complete: true }));
+      feeds.push((frame) => socket.send(JSON.stringify({ ref, ...frame })));
+    });
+  });
+  // What replaces the page's sockets comes in with the page.
+  await page.reload();
+  return { change };
+
+  function change(name, changes, { silent = false } = {}) {
+    const before = objects.get(name) ?? { version: 0, state: {} };
+    const version = before.version + 1;
+    objects.set(name, { version, state: { ...before.state, ...changes } });
+    cursor += 1;
+    const frame = { type: "update", object: `change-request/${name}`, cursor: String(cursor), version, changes, deleted: [], method: "test", by: "local", timestamp: at };
+    if (!silent) for (const say of feeds) say(frame);
+  }
+}

@@ -13,6 +13,8 @@ const COLUMNS = [
 ];
 /** Columns that are shown also when they are empty. */
 const ALWAYS = new Set(["submitted", "assessing", "approved", "scheduled", "implementing", "review", "closed"]);
+/** Priorities worth a word. */
+const URGENT = new Set(["high", "critical"]);
 /** Change requests that are read, at most; and read at once. */
 const READ_MAX = 500;
 const AT_ONCE = 8;
@@ -52,7 +54,7 @@ export function board(root) {
     h("a", { href: addressOf(CLASS, name) }, text(state?.title) || name),
     h("p.quiet", null, name),
     h("p.tags", null,
-      tag(state?.riskLevel, "risk"), tag(state?.priority, "priority"), text(state?.type) === "normal" ? undefined : tag(state?.type, "")));
+      tag(state?.riskLevel, "risk"), URGENT.has(state?.priority) && tag(state.priority, "priority"), state?.type !== "normal" && tag(state?.type, "")));
 
   async function read(name) {
     try {

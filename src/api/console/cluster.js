@@ -2,7 +2,7 @@
 
 import { h, show } from "./dom.js";
 import { watch } from "./watch.js";
-import { ago, count, number } from "./words.js";
+import { ago, count, number, spoken } from "./words.js";
 
 const SAYS = {
   ok: "All is well",
@@ -32,7 +32,7 @@ function problems(list) {
   if (list.length === 0) return undefined;
   return h("section", { key: "problems" }, h("h2", null, "Problems"),
     h("ul.problems", null, list.map(({ code, detail, what_to_do: toDo }) =>
-      h("li.card.problem", { key: `${code} ${detail}` }, h("p", null, h("strong", null, detail)), h("p", null, toDo), h("code", null, code)))));
+      h("li.card.problem", { key: `${code} ${detail}` }, h("p", null, h("strong", null, detail)), h("p", null, spoken(toDo, (typed) => h("code", null, typed))), h("p.quiet.word", null, code)))));
 }
 
 function nodes({ nodes: list }) {

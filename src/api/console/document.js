@@ -47,8 +47,7 @@ export function editing(root, [...rest]) {
     show(standing, word);
   };
   provider.on("status", ({ status }) => {
-    if (status === "disconnected") say("silent", "not connected: what you write is kept here");
-    if (status === "connecting") say("silent", "connecting");
+    if (status !== "connected") say("silent", area.disabled ? "connecting" : "not connected: what you write is kept here");
   });
   provider.on("sync", (isSynced) => {
     if (!isSynced) return;

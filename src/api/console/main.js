@@ -47,6 +47,8 @@ function route() {
     if (link.getAttribute("href") === current) link.setAttribute("aria-current", "page");
     else link.removeAttribute("aria-current");
   }
+  // On a narrow screen the parts may not fit side by side.
+  document.querySelector("nav a[aria-current]")?.scrollIntoView({ block: "nearest", inline: "nearest" });
   view.replaceChildren();
   if (isCode) {
     document.title = "Errors · Stead";

@@ -115,7 +115,7 @@ export function object(root, [cls, ...rest]) {
 
 function stateRows(state, version) {
   if (state === null) return h("p.card.notice", null, "The state is not known here: it is too large for one answer, or holds more than text.");
-  const entries = Object.entries(state);
+  const entries = Object.entries(state).sort(([a], [b]) => (a < b ? -1 : 1));
   if (entries.length === 0) {
     return h("p.quiet", null, version === 0 ? "Never written: the first write makes it." : "Empty, or deleted.");
   }

@@ -49,7 +49,7 @@ export function objects(root, [cls = "object"], query) {
         h("tbody", null, rows.map((row) => h("tr", { key: row.name, class: row.isFresh ? "fresh" : "" },
           h("td.name", null, h("a", { href: addressOf(cls, row.name) }, row.name)),
           h("td.figure", null, number(row.version)),
-          h("td.figure", { title: row.updated_at }, `${ago(row.updated_at)} ago`)))))),
+          h("td.ago", { title: row.updated_at }, `${ago(row.updated_at)} ago`)))))),
       cursor !== null && h("button.plain", { onclick: more }, "More"),
       h("p.quiet", null, count(rows.length, "object"), cursor === null ? "" : " so far"));
   };

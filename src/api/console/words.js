@@ -34,6 +34,11 @@ export function ago(moment, now = Date.now()) {
   return `${Math.floor(seconds / 86_400)} d`;
 }
 
+/** A text in which what stands between backticks is to be typed. @param {string} text @param {(typed: string) => any} typed */
+export function spoken(text, typed) {
+  return text.split("`").map((part, index) => (index % 2 === 1 ? typed(part) : part));
+}
+
 /** JSON over several lines. */
 export function json(value) {
   const text = JSON.stringify(value, null, 2) ?? "";
