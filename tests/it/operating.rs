@@ -236,5 +236,10 @@ async fn what_has_lost_its_majority_can_not_be_removed_from() {
     let detail = refused.expect_problem(409, "conflict").text();
     assert!(detail.contains("has lost its majority") && detail.contains("start node 2 first"), "{detail}");
     members.get_mut(2).start_again();
-    members.well(1).await;
+    members.settled(2).await;
+    members
+        .get(1)
+        .post("/v1/objects/counter/after/methods/increment", &serde_json::json!({}))
+        .await
+        .expect(200);
 }

@@ -18,6 +18,8 @@ pub(super) fn of(path: &str) -> &'static str {
         ["v1", "objects", "document", _, "versions"] => "/v1/objects/document/{name}/versions",
         ["v1", "objects", "document", _, "versions", _] => "/v1/objects/document/{name}/versions/{version}",
         ["v1", "objects", rest @ ..] => object(rest),
+        ["v1", "live"] => "/v1/live",
+        ["socket", "websocket"] => "/socket/websocket",
         ["v1", "cluster"] => "/v1/cluster",
         ["v1", "nodes"] => "/v1/nodes",
         ["v1", "nodes", _] => "/v1/nodes/{id}",

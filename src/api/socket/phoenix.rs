@@ -295,7 +295,7 @@ mod tests {
         );
         check(
             r#"["2","5","durable_object:a/b","update_state",{"key":"k","value":1}]"#,
-            &[r#""2\ndurable_object:a/b": Put { key: Key("k"), value: Number(1) }"#],
+            &[r#""2\ndurable_object:a/b": Put { key: "k", value: Number(1) }"#],
         );
         check(r#"["2","6","durable_object:a/b","refresh_state",{}]"#, &[r#""2\ndurable_object:a/b": State"#]);
         check(

@@ -26,6 +26,8 @@ use crate::limits::BODY_MAX_BYTES;
 
 /// Largest piece of a message that is written as one frame, in bytes.
 const PIECE_MAX_BYTES: usize = 16 * 1024;
+/// What waits in a socket's own buffer at most, in bytes: a piece or two, and pongs to a client that does not read them.
+const WRITE_BUFFER_MAX_BYTES: usize = 8 * PIECE_MAX_BYTES;
 /// What is read from a socket at once, in bytes: most frames of clients are smaller.
 const READ_BUFFER_BYTES: usize = 1024;
 /// How long a closed socket may take to say goodbye.
@@ -90,6 +92,7 @@ impl Wire {
         let config = WebSocketConfig::default()
             .read_buffer_size(READ_BUFFER_BYTES)
             .write_buffer_size(PIECE_MAX_BYTES)
+            .max_write_buffer_size(WRITE_BUFFER_MAX_BYTES)
             .max_message_size(Some(BODY_MAX_BYTES))
             .max_frame_size(Some(BODY_MAX_BYTES));
         let stream =
