@@ -204,9 +204,11 @@ async fn editors_see_each_other_through_all_nodes() {
     let mut second = Editor::open(members.get(2).address(), "notes", 22).await;
     first.show(11, 1, r#"{"user":"a"}"#).await;
     second.show(22, 1, r#"{"user":"b"}"#).await;
-    for editor in [&mut first, &mut second] {
-        editor.until("both", |editor| editor.people.len() == 2).await;
-        editor.until("both again", |editor| editor.people.values().all(|(clock, _)| *clock == 2)).await;
+    let is_settled =
+        |editor: &Editor| editor.people.len() == 2 && editor.people.values().all(|(clock, _)| *clock == 2);
+    meanwhile(&mut second, first.until("both", is_settled)).await;
+    meanwhile(&mut first, second.until("both", is_settled)).await;
+    for editor in [&first, &second] {
         assert_eq!(editor.people[&11].1, r#"{"user":"a"}"#);
         assert_eq!(editor.people[&22].1, r#"{"user":"b"}"#);
     }
