@@ -113,13 +113,10 @@ async fn what_was_written_offline_comes_with_the_first_synchronisation() {
     let mut editor = editor.reopen(node.address(), "notes").await;
     // Before the server is told of the rest: it lacks what came before, and asks.
     editor.insert(0, "three ").await;
-    editor
-        .until("the text", |editor| editor.heard.iter().filter(|heard| **heard == "sync1").count() > 1)
-        .await;
-    eventually("the whole text", async || {
+    let whole = eventually("the whole text", async || {
         (content(&node, NOTES).await == "three two one base").then_some(())
-    })
-    .await;
+    });
+    meanwhile(&mut editor, whole).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -204,9 +201,14 @@ async fn editors_see_each_other_through_all_nodes() {
     let mut second = Editor::open(members.get(2).address(), "notes", 22).await;
     first.show(11, 1, r#"{"user":"a"}"#).await;
     second.show(22, 1, r#"{"user":"b"}"#).await;
+    // Whoever is new is made to raise its clock: others may know it as gone at this one.
+    first.until("its own", |editor| editor.people.get(&11).is_some_and(|(clock, _)| *clock == 2)).await;
+    second.until("its own", |editor| editor.people.get(&22).is_some_and(|(clock, _)| *clock == 2)).await;
     for editor in [&mut first, &mut second] {
-        editor.until("both", |editor| editor.people.len() == 2).await;
-        editor.until("both again", |editor| editor.people.values().all(|(clock, _)| *clock == 2)).await;
+        let both = |editor: &Editor| {
+            editor.people.len() == 2 && editor.people.values().all(|(clock, _)| *clock == 2)
+        };
+        editor.until("both", both).await;
         assert_eq!(editor.people[&11].1, r#"{"user":"a"}"#);
         assert_eq!(editor.people[&22].1, r#"{"user":"b"}"#);
     }
