@@ -10,6 +10,9 @@ export CARGO_TARGET_DIR ?= $(HOME)/.cache/stead-target
 STEAD := $(CARGO_TARGET_DIR)/release/stead
 PORT ?= 8080
 SEEDS ?= 500
+# nextest where it is there: it runs tests beside one another.
+NEXTEST := cargo nextest run --release --workspace
+TEST = $(if $(shell cargo nextest --version 2>/dev/null),$(NEXTEST),cargo test --release --workspace --bins --lib --tests --examples)
 # A build of its own: its clocks stand still, and the protocol in it can be broken on purpose.
 SIMULATION := cargo test --release -p stead-cluster --features simulation --test simulation
 
@@ -30,12 +33,9 @@ test: test-deps ## Check everything: format, lints, documentation, unit and inte
 	cargo clippy --release -p stead-cluster --features simulation --test simulation -- -D warnings
 	RUSTDOCFLAGS='-D warnings' cargo doc --release --workspace --no-deps --quiet
 	cargo test --release --workspace --doc
-	@for check in tests/*.sh; do if [ -x "$$check" ]; then echo "$$check"; "$$check"; fi; done
-	@if cargo nextest --version >/dev/null 2>&1; then \
-	  set -x; cargo nextest run --release --workspace --no-fail-fast; \
-	else \
-	  set -x; cargo test --release --workspace --no-fail-fast --bins --lib --tests --examples; \
-	fi
+	$(TEST) --no-run
+	@for check in tests/*.sh; do if [ -x "$$check" ]; then echo "$$check"; STEAD_BIN='$(STEAD)' "$$check"; fi; done
+	$(TEST) --no-fail-fast
 	$(SIMULATION)
 
 simulate: deps ## Run the simulation of a cluster with SEEDS seeds in each of its tests (make simulate SEEDS=1000)

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Clients that nobody here wrote, against real nodes of which one is killed: npm's phoenix and ws, PyPI's websockets.
+# Clients that nobody here wrote, against real nodes of which one is killed: npm's yjs with y-websocket, phoenix and ws,
+# PyPI's websockets.
 #
 # Usage: tests/strangers.sh. STEAD_BIN names another server's program than the one it would build.
 # Bounded in time. Without Node 20 it fails; without Python's venv it says so and leaves out websockets.

@@ -111,7 +111,7 @@ async fn what_was_written_offline_comes_with_the_first_synchronisation() {
     editor.insert_offline(0, "one ");
     editor.insert_offline(0, "two ");
     let mut editor = editor.reopen(node.address(), "notes").await;
-    // Before the server is told of the rest: it lacks what came before, and asks.
+    // Perhaps before the server is told of the rest: then it lacks what came before, and asks again.
     editor.insert(0, "three ").await;
     let whole = eventually("the whole text", async || {
         (content(&node, NOTES).await == "three two one base").then_some(())
@@ -201,14 +201,11 @@ async fn editors_see_each_other_through_all_nodes() {
     let mut second = Editor::open(members.get(2).address(), "notes", 22).await;
     first.show(11, 1, r#"{"user":"a"}"#).await;
     second.show(22, 1, r#"{"user":"b"}"#).await;
-    // Whoever is new is made to raise its clock: others may know it as gone at this one.
-    first.until("its own", |editor| editor.people.get(&11).is_some_and(|(clock, _)| *clock == 2)).await;
-    second.until("its own", |editor| editor.people.get(&22).is_some_and(|(clock, _)| *clock == 2)).await;
-    for editor in [&mut first, &mut second] {
-        let both = |editor: &Editor| {
-            editor.people.len() == 2 && editor.people.values().all(|(clock, _)| *clock == 2)
-        };
-        editor.until("both", both).await;
+    let is_settled =
+        |editor: &Editor| editor.people.len() == 2 && editor.people.values().all(|(clock, _)| *clock == 2);
+    meanwhile(&mut second, first.until("both", is_settled)).await;
+    meanwhile(&mut first, second.until("both", is_settled)).await;
+    for editor in [&first, &second] {
         assert_eq!(editor.people[&11].1, r#"{"user":"a"}"#);
         assert_eq!(editor.people[&22].1, r#"{"user":"b"}"#);
     }

@@ -61,10 +61,19 @@ async function start(data, join, at = { listen: "127.0.0.1:0", peer: "127.0.0.1:
   const url = /^listening on (http:\/\/\S+)/.exec(String(first[0]))?.[1];
   if (url === undefined) throw new Error(`the node did not start: ${first[0]}\n${log}`);
   const node = { url, id: undefined, peer: undefined, kill, stop, again };
-  await until("the node is ready", async () => (await fetch(`${url}/ready`)).ok, SETTLED_WITHIN_MS);
-  const { nodes } = await (await fetch(`${url}/v1/nodes`)).json();
-  const own = nodes.find(({ address }) => address === new URL(url).host);
-  [node.id, node.peer] = [own.id, own.peer_address];
+  try {
+    await until("the node is ready", async () => (await fetch(`${url}/ready`)).ok, SETTLED_WITHIN_MS);
+    // One that has just joined is in the map a moment later.
+    await until("the node knows itself", async () => {
+      const { nodes } = await (await fetch(`${url}/v1/nodes`)).json();
+      const own = nodes.find(({ address }) => address === new URL(url).host);
+      [node.id, node.peer] = [own?.id, own?.peer_address];
+      return own !== undefined;
+    });
+  } catch (error) {
+    await kill();
+    throw error;
+  }
   return node;
 
   /** With SIGKILL: nothing is handed over, nothing said. */

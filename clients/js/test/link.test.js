@@ -178,6 +178,10 @@ test("presence is announced on every connection, and begins anew", async (t) => 
   second.say({ ...INIT, version: 5, self: "again", presence: [{ id: "cleo", data: 1 }] });
   assert.equal(second.sent.length, 1);
   assert.deepEqual(told, [[["ben"], [], []], [["me"], [], []], [[], ["ben", "me"], []], [["ben"], [], []], [[], ["ben"], []], [["cleo"], [], []]]);
+  second.onclose({ code: 1006, reason: "" });
+  const third = await stage.socket(2);
+  third.say({ type: "resumed", version: 5, self: "once more" });
+  assert.deepEqual(third.sent, [{ type: "presence", data: { name: "Ada", at: 4 } }]);
 });
 
 test("signals, and what is refused of them", async (t) => {

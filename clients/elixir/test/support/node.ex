@@ -40,7 +40,22 @@ defmodule Stead.Test.Node do
 
   @doc "Starts it again on its data, at its addresses."
   def start_again(node) do
-    start(data: node.data, listen: String.replace_prefix(node.url, "http://", ""), peer: node.peer)
+    listen = String.replace_prefix(node.url, "http://", "")
+    # Meanwhile a connection of anybody's may have been given the port.
+    Enum.each([listen, node.peer], fn address ->
+      Eventually.get("#{address} to be free", fn -> free?(address) end)
+    end)
+
+    start(data: node.data, listen: listen, peer: node.peer)
+  end
+
+  defp free?(address) do
+    port = address |> String.split(":") |> List.last() |> String.to_integer()
+
+    case :gen_tcp.listen(port, reuseaddr: true, ip: {127, 0, 0, 1}) do
+      {:ok, listener} -> :gen_tcp.close(listener) == :ok
+      {:error, :eaddrinuse} -> false
+    end
   end
 
   @doc "Ends it as a power cut would."
