@@ -186,14 +186,19 @@ fn many_edits_leave_few_keys_and_open() {
         ..yrs::Options::with_client_id(yrs::block::ClientID::new(7))
     });
     let text = editor.get_or_insert_text("content");
+    let mut at = 0;
     for number in 0..edits {
-        // Somebody types, goes elsewhere now and then, and takes a word back.
+        // Somebody types, takes something back now and then, and goes on elsewhere.
         let mut transaction = editor.transact_mut();
-        let length = text.len(&transaction);
-        let at = if number % 50 < 40 { length } else { number.wrapping_mul(7_919) % (length + 1) };
-        match number % 10 {
-            9 if at < length => text.remove_range(&mut transaction, at, (length - at).min(5)),
-            _ => text.insert(&mut transaction, at, "abc "),
+        if number % 1_000 == 0 {
+            at = number.wrapping_mul(7_919) % (text.len(&transaction) + 1);
+        }
+        if number % 100 == 99 {
+            at -= 5;
+            text.remove_range(&mut transaction, at, 5);
+        } else {
+            text.insert(&mut transaction, at, "abc ");
+            at += 4;
         }
         transaction.commit();
         let update = transaction.encode_update_v1();
