@@ -23,7 +23,7 @@ use crate::contestant::Contestant;
 use crate::figures::{Better, Figures, median};
 
 /// Callers that increment at the same time.
-const CALLERS: usize = 8;
+const CALLERS: usize = 64;
 /// Updates that the subscribers may be behind, on average: an eighth of what a queue holds.
 const BEHIND_MAX: u64 = 128;
 /// Of so many subscribers one notes when each update comes.
