@@ -5,6 +5,7 @@
 //! themselves (consensus, RocksDB) is read when `/metrics` is asked, through closures that
 //! `server` registers.
 
+mod counted;
 mod metrics;
 
 use tracing::Subscriber;
@@ -15,6 +16,7 @@ use tracing_subscriber::{fmt, registry};
 
 use crate::config::{Log, LogFormat};
 
+pub use counted::Counted;
 pub use metrics::{Instruments, LabelledRow, Metrics, RetryReason, Totals, Transport};
 
 /// Why there is no log.

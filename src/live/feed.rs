@@ -76,7 +76,7 @@ impl Hub {
         class: &ClassName,
         cursor: Option<&str>,
     ) -> Result<FeedSubscription, Error> {
-        let feed = self.0.runtime.feed(caller, class)?;
+        let feed = self.runtime().feed(caller, class)?;
         let cursor = cursor.map(cursor::decode).transpose()?;
         let seat = Seat::take(self)?;
         let member = Member::enter(self, caller, class, &feed)?;
@@ -86,7 +86,7 @@ impl Hub {
         let asked = own.as_ref().map(catch_up::needed).unwrap_or_default();
         let passed = tokio::select! {
             biased;
-            () = self.0.closing.cancelled() => return Err(stopping()),
+            () = self.closed() => return Err(stopping()),
             passed = member.shared.wait(&asked, caller.deadline) => passed?,
         };
         let catch_up = match own {
@@ -133,11 +133,11 @@ impl FeedSubscription {
             if let Some(update) = self.missed.pop_front() {
                 return self.give(update);
             }
-            let closing = self.seat.0.0.closing.clone();
+            let hub = self.seat.hub().clone();
             if let Some(catch_up) = &mut self.catch_up {
                 let caught = tokio::select! {
                     biased;
-                    () = closing.cancelled() => Err(None),
+                    () = hub.closed() => Err(None),
                     caught = catch_up.next(&self.member) => caught.map_err(Some),
                 };
                 if let Some(event) = self.take_up(caught) {
@@ -148,13 +148,13 @@ impl FeedSubscription {
             let taken = tokio::select! {
                 biased;
                 taken = self.member.queue.take() => taken,
-                () = closing.cancelled() => Taken::Closed,
+                () = hub.closed() => Taken::Closed,
             };
             match taken {
                 Taken::Item(Item::Update(update)) => return self.give(update),
                 Taken::Item(Item::Lost(reached)) => return self.lost(&reached),
                 Taken::TooSlow => {
-                    self.seat.0.0.metrics.slow_closes.inc();
+                    hub.metrics().slow_closes.inc();
                     self.over = Some(FeedEvent::TooSlow);
                 }
                 Taken::Closed => self.over = Some(FeedEvent::GoingAway),

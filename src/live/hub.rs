@@ -23,17 +23,17 @@ use crate::telemetry::Metrics;
 
 /// The subscribers of this gateway. Cheap to clone.
 #[derive(Clone)]
-pub struct Hub(pub(super) Arc<Inner>);
+pub struct Hub(Arc<Inner>);
 
-pub(super) struct Inner {
-    pub(super) runtime: Runtime,
+struct Inner {
+    runtime: Runtime,
     topics: Mutex<HashMap<ObjectAddress, Arc<Topic>>>,
-    pub(super) feeds: Mutex<Feeds>,
+    feeds: Mutex<Feeds>,
     subscribers: AtomicUsize,
     max_subscribers: usize,
-    pub(super) metrics: Metrics,
-    pub(super) tasks: TaskTracker,
-    pub(super) closing: CancellationToken,
+    metrics: Metrics,
+    tasks: TaskTracker,
+    closing: CancellationToken,
     reopen_within: Duration,
 }
 
@@ -122,6 +122,15 @@ impl Hub {
 
     pub(super) fn metrics(&self) -> &Metrics {
         &self.0.metrics
+    }
+
+    pub(super) fn feeds(&self) -> &Mutex<Feeds> {
+        &self.0.feeds
+    }
+
+    /// Runs what fans out, until its subscribers have left.
+    pub(super) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        self.0.tasks.spawn(task);
     }
 
     /// Whether the server stops.
@@ -260,7 +269,7 @@ pub(super) fn stopping() -> Error {
 }
 
 /// A subscriber's place among those that the node takes.
-pub(super) struct Seat(pub(super) Hub);
+pub(super) struct Seat(Hub);
 
 impl Seat {
     /// The hub that it is in.

@@ -30,7 +30,7 @@ use super::wire::{AddressForm, CallerForm, NotReadable, decode, encode};
 use crate::caller::Caller;
 use crate::limits;
 use crate::object::ObjectAddress;
-use crate::telemetry::Metrics;
+use crate::telemetry::Counted;
 
 use part::AnnouncementForm;
 
@@ -147,7 +147,7 @@ impl Upstream {
             _ => return false,
         }
         pass(StreamEvent::Overrun);
-        let _counted = Counted::among(&self.runtime.inner().parts.metrics);
+        let _counted = Counted::on(&self.runtime.inner().parts.metrics.streams_relayed);
         let pump = async {
             while let Some(part) = next_part(&mut parts, &mut leader, node).await {
                 // Whatever it was that can not be read, the history has it.
@@ -208,22 +208,6 @@ async fn next_part(
             part = parts.next() => return part.map(|part| part::decode(&part)),
             changed = leader.changed() => changed.ok()?,
         }
-    }
-}
-
-/// One of the streams relayed, for as long as it stands: it ends by being dropped when the last subscriber leaves.
-struct Counted<'a>(&'a Metrics);
-
-impl<'a> Counted<'a> {
-    fn among(metrics: &'a Metrics) -> Self {
-        metrics.streams_relayed.inc();
-        Self(metrics)
-    }
-}
-
-impl Drop for Counted<'_> {
-    fn drop(&mut self) {
-        self.0.streams_relayed.dec();
     }
 }
 
@@ -303,20 +287,5 @@ impl Served {
 
     fn leads(&self) -> bool {
         self.runtime.shard_of(&self.address).lead() == Ok(self.term)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::Counted;
-    use crate::telemetry::Metrics;
-
-    #[test]
-    fn a_dropped_relay_is_counted_no_more() {
-        let metrics = Metrics::new();
-        let counted = Counted::among(&metrics);
-        assert_eq!(metrics.streams_relayed.get(), 1);
-        drop(counted);
-        assert_eq!(metrics.streams_relayed.get(), 0);
     }
 }

@@ -109,6 +109,23 @@ async fn thousands_of_subscriptions_on_one_socket_and_not_more() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_takes_so_many_subscriptions_and_not_more() {
+    let node = Node::configured("[limits]\nsubscriptions = 2\n");
+    let mut many = node.socket("/v1/live").await;
+    subscribe(&mut many, json!({"ref": 1, "object": "counter/a"})).await;
+    many.send(&json!({"type": "subscribe", "ref": 2, "feed": "counter"})).await;
+    assert_eq!(many.json().await["type"], "subscribed");
+    let mut single = node.socket("/v1/objects/counter/a/live").await;
+    assert_eq!(single.closing().await.0, 4529);
+    many.send(&json!({"type": "subscribe", "ref": 3, "object": "counter/a"})).await;
+    assert_eq!(many.closing().await.0, 4529);
+    // With the socket its subscriptions are gone, and there is room again.
+    eventually("room", async || (node.metric("stead_subscribers").await == 0).then_some(())).await;
+    let mut again = node.socket("/v1/objects/counter/a/live").await;
+    assert_eq!(again.json().await["type"], "init");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_stopping_server_says_goodbye_to_sockets_with_and_without_subscriptions() {
     let mut node = Node::start();
     let mut empty = node.socket("/v1/live").await;

@@ -19,8 +19,8 @@ use bytes::Bytes;
 use futures_util::future::{BoxFuture, FutureExt};
 use hyper::upgrade::OnUpgrade;
 
-use super::keepalive::{Keepalive, Silent};
-use super::wire::{Arrival, CloseCode, Wire, close_code, reason_of};
+use super::keepalive::Keepalive;
+use super::wire::{Arrival, CloseCode, End, Wire, close_code};
 use crate::api::{ApiState, Place};
 use crate::caller::Caller;
 use crate::error::{Code, Error, Retry};
@@ -100,15 +100,6 @@ fn difference(outcome: Outcome) -> (Bytes, Bytes) {
         Outcome::Difference { missing, known } => (missing, known),
         other => unreachable!("a difference is answered by one, not {other:?}"),
     }
-}
-
-/// How a session ends.
-enum End {
-    /// The editor closed, or its connection broke.
-    Gone,
-    /// The editor gave no sign of life.
-    Silent,
-    Closed(CloseCode, String),
 }
 
 /// Where a session asks its document.
@@ -248,11 +239,7 @@ impl Session {
         let Self { wire, subscription, .. } = *self;
         // The subscription's queue is freed before the goodbye, which may take its time.
         drop(subscription);
-        match end {
-            End::Silent => drop(wire),
-            End::Gone => wire.let_go().await,
-            End::Closed(code, reason) => wire.close(code, &reason).await,
-        }
+        wire.end(end).await;
     }
 
     async fn step(&mut self) -> Option<End> {
@@ -267,10 +254,7 @@ impl Session {
         let reading = room && !self.leaving;
         tokio::select! {
             biased;
-            () = self.keepalive.due() => match self.keepalive.ping(&mut self.wire) {
-                Ok(()) => None,
-                Err(Silent) => Some(End::Silent),
-            },
+            () = self.keepalive.due() => self.keepalive.ping(&mut self.wire),
             arrival = self.wire.next(reading) => self.arrived(arrival),
             event = self.subscription.next(), if clear && !self.leaving => self.happened(event),
             (gathered, answer) = answered(&mut self.edit), if self.edit.is_some() => {
@@ -313,7 +297,7 @@ impl Session {
             Arrival::Written => self.said_bytes = 0,
             Arrival::Alive => {}
             Arrival::Gone => return Some(End::Gone),
-            Arrival::Broken(code) => return Some(End::Closed(code, reason_of(code).to_owned())),
+            Arrival::Broken(code) => return Some(End::broken(code)),
         }
         None
     }

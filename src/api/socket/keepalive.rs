@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at};
 
-use super::wire::Wire;
+use super::wire::{End, Wire};
 
 /// Pings without a sign of life after which a socket is closed.
 const MISSED_MAX: u32 = 2;
@@ -14,9 +14,6 @@ pub(super) struct Keepalive {
     pings: Interval,
     missed: u32,
 }
-
-/// Nothing was heard of the client for too long.
-pub(super) struct Silent;
 
 impl Keepalive {
     pub(super) fn every(period: Duration) -> Self {
@@ -35,10 +32,10 @@ impl Keepalive {
         self.missed = 0;
     }
 
-    /// Pings, unless it was in vain before.
-    pub(super) fn ping(&mut self, wire: &mut Wire) -> Result<(), Silent> {
+    /// Pings, unless it was in vain before: that is the socket's end.
+    pub(super) fn ping(&mut self, wire: &mut Wire) -> Option<End> {
         if self.missed >= MISSED_MAX {
-            return Err(Silent);
+            return Some(End::Silent);
         }
         // A client that still takes in a large frame is there, and a ping would come behind it anyway.
         let moved = wire.take_moved();
@@ -50,6 +47,6 @@ impl Keepalive {
         } else {
             self.missed += 1;
         }
-        Ok(())
+        None
     }
 }

@@ -14,9 +14,9 @@ use hyper::upgrade::OnUpgrade;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use super::keepalive::{Keepalive, Silent};
+use super::keepalive::Keepalive;
 use super::line::{BURST_BYTES, Burst, Line, LineEnd, Load, subscribe};
-use super::wire::{Arrival, CloseCode, Wire, reason_of};
+use super::wire::{Arrival, CloseCode, End, Wire};
 use super::{Order, Voice};
 use crate::api::ApiState;
 use crate::api::ask::tenant_of;
@@ -103,12 +103,6 @@ struct Held {
     _task: DropGuard,
 }
 
-enum End {
-    Gone,
-    Silent,
-    Closed(CloseCode, String),
-}
-
 struct Session {
     api: ApiState,
     caller: Caller,
@@ -161,11 +155,7 @@ pub(super) async fn run(
     let Session { wire, held, said, .. } = session;
     // The subscriptions end before the goodbye, which may take its time.
     drop((held, said));
-    match end {
-        End::Silent => drop(wire),
-        End::Gone => wire.let_go().await,
-        End::Closed(code, reason) => wire.close(code, &reason).await,
-    }
+    wire.end(end).await;
 }
 
 impl Session {
@@ -185,10 +175,7 @@ impl Session {
         let reading = self.load.has_room() && self.said_bytes < BURST_BYTES && !self.leaving;
         tokio::select! {
             biased;
-            () = self.keepalive.due() => match self.keepalive.ping(&mut self.wire) {
-                Ok(()) => None,
-                Err(Silent) => Some(End::Silent),
-            },
+            () = self.keepalive.due() => self.keepalive.ping(&mut self.wire),
             arrival = self.wire.next(reading) => self.arrived(arrival),
             Some(said) = self.said.recv(), if clear => self.pass_on(said),
             () = self.api.hub().closed(), if !self.leaving => {
@@ -211,7 +198,7 @@ impl Session {
             }
             Arrival::Alive => None,
             Arrival::Gone => Some(End::Gone),
-            Arrival::Broken(code) => Some(End::Closed(code, reason_of(code).to_owned())),
+            Arrival::Broken(code) => Some(End::broken(code)),
         }
     }
 

@@ -2,9 +2,9 @@
 
 use hyper::upgrade::OnUpgrade;
 
-use super::keepalive::{Keepalive, Silent};
+use super::keepalive::Keepalive;
 use super::line::{BURST_BYTES, Burst, Line, LineEnd, Load, subscribe};
-use super::wire::{Arrival, CloseCode, Wire, close_code, reason_of};
+use super::wire::{Arrival, CloseCode, End, Wire, close_code};
 use super::{Dialect, Opened, Reaction};
 use crate::api::{ApiState, Place};
 
@@ -43,15 +43,6 @@ async fn begin(api: ApiState, connection: OnUpgrade, opened: Opened) -> Option<(
     }
 }
 
-/// How a session ends.
-enum End {
-    /// The client closed, or its connection broke.
-    Gone,
-    /// The client gave no sign of life.
-    Silent,
-    Closed(CloseCode, String),
-}
-
 struct Session {
     wire: Wire,
     line: Line<dyn Dialect>,
@@ -74,11 +65,7 @@ impl Session {
         let Self { wire, line, .. } = *self;
         // The subscription's queue is freed before the goodbye, which may take its time.
         drop(line);
-        match end {
-            End::Silent => drop(wire),
-            End::Gone => wire.let_go().await,
-            End::Closed(code, reason) => wire.close(code, &reason).await,
-        }
+        wire.end(end).await;
     }
 
     async fn step(&mut self) -> Option<End> {
@@ -87,10 +74,7 @@ impl Session {
         let reading = room && !self.line.is_leaving();
         tokio::select! {
             biased;
-            () = self.keepalive.due() => match self.keepalive.ping(&mut self.wire) {
-                Ok(()) => None,
-                Err(Silent) => Some(End::Silent),
-            },
+            () = self.keepalive.due() => self.keepalive.ping(&mut self.wire),
             arrival = self.wire.next(reading) => self.arrived(arrival),
             burst = self.line.next(), if clear => self.say(burst),
         }
@@ -116,7 +100,7 @@ impl Session {
             Arrival::Written => self.said_bytes = 0,
             Arrival::Alive => {}
             Arrival::Gone => return Some(End::Gone),
-            Arrival::Broken(code) => return Some(End::Closed(code, reason_of(code).to_owned())),
+            Arrival::Broken(code) => return Some(End::broken(code)),
         }
         None
     }

@@ -77,6 +77,29 @@ pub(super) enum Arrival {
     Broken(CloseCode),
 }
 
+/// How a socket ends.
+#[derive(Debug)]
+pub(super) enum End {
+    /// The client closed, or its connection broke.
+    Gone,
+    /// The client gave no sign of life.
+    Silent,
+    /// It is told why.
+    Closed(CloseCode, String),
+}
+
+impl End {
+    /// The client sent what cannot be read.
+    pub(super) fn broken(code: CloseCode) -> Self {
+        let reason = match code {
+            CloseCode::NotText => "text frames are UTF-8",
+            CloseCode::TooLarge => "frames have at most 4 MiB",
+            _ => "the frame breaks the protocol",
+        };
+        Self::Closed(code, reason.to_owned())
+    }
+}
+
 /// A WebSocket.
 pub(super) struct Wire {
     stream: WebSocketStream<TokioIo<Upgraded>>,
@@ -187,8 +210,17 @@ impl Wire {
         Poll::Ready(Ok(()))
     }
 
+    /// Says goodbye as the end asks for.
+    pub(super) async fn end(self, end: End) {
+        match end {
+            End::Silent => drop(self),
+            End::Gone => self.let_go().await,
+            End::Closed(code, reason) => self.close(code, &reason).await,
+        }
+    }
+
     /// Answers the client's close, or just lets go.
-    pub(super) async fn let_go(mut self) {
+    async fn let_go(mut self) {
         let goodbye = async { while let Some(Ok(_)) = self.stream.next().await {} };
         // A client that does not answer is let go all the same.
         drop(tokio::time::timeout(FAREWELL, goodbye).await);
@@ -227,15 +259,6 @@ pub(super) fn close_code(error: &Error) -> CloseCode {
         Code::Unauthenticated => CloseCode::Unauthenticated,
         Code::Overloaded | Code::RateLimited => CloseCode::TooMany,
         _ => CloseCode::GoingAway,
-    }
-}
-
-/// What a client is told that sent what cannot be read.
-pub(super) fn reason_of(code: CloseCode) -> &'static str {
-    match code {
-        CloseCode::NotText => "text frames are UTF-8",
-        CloseCode::TooLarge => "frames have at most 4 MiB",
-        _ => "the frame breaks the protocol",
     }
 }
 

@@ -142,11 +142,11 @@ pub(super) struct Member {
 impl Member {
     /// Enters the class's feed; the first one begins it.
     pub(super) fn enter(hub: &Hub, caller: &Caller, class: &ClassName, feed: &Feed) -> Result<Self, Error> {
-        if hub.0.closing.is_cancelled() {
+        if hub.is_closing() {
             return Err(stopping());
         }
         let key = (caller.tenant.clone(), class.clone());
-        let mut feeds = hub.0.feeds.lock();
+        let mut feeds = hub.feeds().lock();
         let (shared, members) = feeds.entry(key.clone()).or_insert_with(|| (begin(hub, feed), 0));
         *members += 1;
         let shared = shared.clone();
@@ -157,7 +157,7 @@ impl Member {
 impl Drop for Member {
     fn drop(&mut self) {
         self.shared.state.lock().queues.retain(|queue| !Arc::ptr_eq(queue, &self.queue));
-        let mut feeds = self.hub.0.feeds.lock();
+        let mut feeds = self.hub.feeds().lock();
         let is_last = feeds.get_mut(&self.key).is_some_and(|(_, members)| {
             *members -= 1;
             *members == 0
@@ -177,7 +177,7 @@ fn begin(hub: &Hub, feed: &Feed) -> Arc<Shared> {
         moved: Notify::new(),
         ended: CancellationToken::new(),
     });
-    hub.0.tasks.spawn(carry(shared.clone(), feed.follow(), hub.0.metrics.clone()));
+    hub.spawn(carry(shared.clone(), feed.follow(), hub.metrics().clone()));
     shared
 }
 

@@ -11,7 +11,7 @@ use super::{Feed, Part, Tail};
 use crate::limits;
 use crate::runtime::forward::pause;
 use crate::runtime::wire::{decode, encode};
-use crate::telemetry::Metrics;
+use crate::telemetry::Counted;
 
 /// Follows one shard for as long as somebody reads its parts.
 pub(super) async fn follow(feed: Feed, shard: ShardId, parts: mpsc::Sender<Part>) {
@@ -63,7 +63,7 @@ impl Follower<'_> {
         let request = StreamForm::Feed(self.feed.form(self.shard.id(), self.reached));
         let mut parts = inner.cluster.stream(node, encode(&request));
         let mut leader = self.shard.leader();
-        let mut stands: Option<Counted<'_>> = None;
+        let mut stands: Option<Counted> = None;
         loop {
             // Whom nobody is known to have replaced may well lead still.
             if leader.borrow_and_update().is_some_and(|known| known != node) {
@@ -83,7 +83,7 @@ impl Follower<'_> {
             let Some(part) = part.and_then(|part| part.parse(shard, &self.feed.selection).ok()) else {
                 break;
             };
-            stands.get_or_insert_with(|| Counted::among(&inner.parts.metrics));
+            stands.get_or_insert_with(|| Counted::on(&inner.parts.metrics.feeds_relayed));
             self.pass_on(part).await;
         }
         stands.is_some()
@@ -96,36 +96,5 @@ impl Follower<'_> {
         self.reached = self.reached.max(Some(part.reached));
         // Nobody reads any more: this ends too.
         let _ = self.parts.send(part).await;
-    }
-}
-
-/// One of the streams relayed, for as long as it stands.
-struct Counted<'a>(&'a Metrics);
-
-impl<'a> Counted<'a> {
-    fn among(metrics: &'a Metrics) -> Self {
-        metrics.feeds_relayed.inc();
-        Self(metrics)
-    }
-}
-
-impl Drop for Counted<'_> {
-    fn drop(&mut self) {
-        self.0.feeds_relayed.dec();
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::Counted;
-    use crate::telemetry::Metrics;
-
-    #[test]
-    fn a_dropped_relay_is_counted_no_more() {
-        let metrics = Metrics::new();
-        let counted = Counted::among(&metrics);
-        assert_eq!(metrics.feeds_relayed.get(), 1);
-        drop(counted);
-        assert_eq!(metrics.feeds_relayed.get(), 0);
     }
 }
