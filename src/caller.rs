@@ -23,4 +23,31 @@ pub struct Caller {
     pub traceparent: Option<Arc<str>>,
     /// When the caller stops waiting. Monotonic; a forwarded call carries the time left.
     pub deadline: Instant,
+    /// Whether it asks for itself.
+    pub standing: Standing,
+}
+
+/// For whom a caller asks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Standing {
+    /// For itself, as a client.
+    #[default]
+    Client,
+    /// The module that a class belongs to asks on the caller's behalf: it reaches what is written by it only, and what is
+    /// internal.
+    Module,
+}
+
+impl Caller {
+    /// The same caller, for whom a module asks the objects of its own classes.
+    #[must_use]
+    pub fn through_module(&self) -> Self {
+        Self { standing: Standing::Module, ..self.clone() }
+    }
+
+    /// The same caller with another deadline.
+    #[must_use]
+    pub fn until(&self, deadline: Instant) -> Self {
+        Self { deadline, ..self.clone() }
+    }
 }

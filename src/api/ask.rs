@@ -44,6 +44,7 @@ impl Ask {
             action,
             idempotency_key: headers::idempotency_key(headers)?,
             if_match: headers::if_match(headers)?,
+            context: None,
         })
     }
 

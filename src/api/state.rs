@@ -11,7 +11,7 @@ use tokio_util::task::TaskTracker;
 
 use super::listener::dormant::Dormant;
 use super::origin::Admission;
-use crate::caller::Caller;
+use crate::caller::{Caller, Standing};
 use crate::clock::Clock;
 use crate::config::{Config, Network};
 use crate::live::Hub;
@@ -135,6 +135,7 @@ impl ApiState {
             request_id,
             traceparent,
             deadline,
+            standing: Standing::Client,
         }
     }
 

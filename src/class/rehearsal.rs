@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use serde_json::{Map, Value as Json};
 
-use crate::caller::Caller;
+use crate::caller::{Caller, Standing};
 use crate::object::commit::Cause;
 use crate::object::effects::Decoded;
 use crate::object::history::HistoryWindow;
@@ -32,6 +32,7 @@ pub struct Rehearsal {
     window: HistoryWindow,
     updates: Vec<Update>,
     decoded: Option<Decoded>,
+    context: Parameters,
 }
 
 impl Rehearsal {
@@ -48,6 +49,7 @@ impl Rehearsal {
                 request_id: "rehearsal".into(),
                 traceparent: None,
                 deadline: Instant::now() + Duration::from_secs(10),
+                standing: Standing::Client,
             },
             address: ObjectAddress::parse(tenant.as_str(), "rehearsal", "one").expect("the address is one"),
             now: Timestamp(1_795_226_196_224),
@@ -57,7 +59,13 @@ impl Rehearsal {
             window: HistoryWindow::default(),
             updates: Vec::new(),
             decoded: None,
+            context: Parameters::new(),
         }
+    }
+
+    /// What the class's module gives into the turns from here on.
+    pub fn set_context(&mut self, context: Json) {
+        self.context = map(context);
     }
 
     /// Calls a method; `parameters` that are no object count as none.
@@ -154,6 +162,7 @@ impl Rehearsal {
             meta: &self.meta,
             storage: &self.storage,
             decoded: self.decoded.take(),
+            context: Some(&self.context),
         });
         match event(self.class.as_ref(), &mut turn) {
             Ok(result) => {

@@ -6,6 +6,7 @@
 use bytes::Bytes;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde_json::{Map, Value as Json};
 
 use crate::caller::Caller;
 use crate::limits::{OBJECT_MAX_BYTES, OBJECT_MAX_KEYS, VALUE_MAX_BYTES};
@@ -33,6 +34,8 @@ pub struct Start<'a> {
     pub storage: &'a dyn Storage,
     /// What the class kept in memory after the last turn.
     pub decoded: Option<Decoded>,
+    /// What the class's module knows beside the parameters.
+    pub context: Option<&'a Map<String, Json>>,
 }
 
 /// One event of one object while it is handled.
@@ -51,6 +54,7 @@ pub struct Turn<'a> {
     binary: Option<Bytes>,
     decoded: Option<Decoded>,
     decoded_touched: bool,
+    context: Option<&'a Map<String, Json>>,
 }
 
 impl<'a> Turn<'a> {
@@ -72,6 +76,7 @@ impl<'a> Turn<'a> {
             binary: None,
             decoded: start.decoded,
             decoded_touched: false,
+            context: start.context,
         }
     }
 
@@ -97,6 +102,12 @@ impl<'a> Turn<'a> {
     #[must_use]
     pub fn now(&self) -> Timestamp {
         self.now
+    }
+
+    /// What the module that the class belongs to gave into the turn beside the parameters, if it is a call of its.
+    #[must_use]
+    pub fn context(&self) -> Option<&'a Map<String, Json>> {
+        self.context
     }
 
     /// When the caller stops waiting.
@@ -366,7 +377,7 @@ fn parse_key(key: &str) -> Result<Key, Refusal> {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::{Value as Json, json};
+    use serde_json::json;
 
     use super::*;
     use crate::class::{Class, Parameters, Rehearsal};
@@ -573,6 +584,7 @@ mod tests {
                 request_id: "one".into(),
                 traceparent: None,
                 deadline: std::time::Instant::now(),
+                standing: crate::caller::Standing::Client,
             };
             let mut turn = Turn::new(Start {
                 address: &address,
@@ -582,6 +594,7 @@ mod tests {
                 meta: &meta,
                 storage: &storage,
                 decoded: None,
+                context: None,
             });
             let found = turn.put(key, value);
             assert_eq!(

@@ -18,7 +18,7 @@ use super::storage::unreadable;
 use super::timers::Timers;
 use super::work::Task;
 use super::{Runtime, failure};
-use crate::caller::Caller;
+use crate::caller::{Caller, Standing};
 use crate::error::Error;
 use crate::limits;
 use crate::object::keys::{self, TimelineKind};
@@ -152,6 +152,7 @@ async fn wake(runtime: &Runtime, timer: &Timer) -> Result<(), Error> {
         request_id: inner.parts.own_subject.clone(),
         traceparent: None,
         deadline: Instant::now() + inner.options.request_deadline.max(Duration::from_secs(1)),
+        standing: Standing::Module,
     };
     match runtime.try_here(&caller, &timer.address, class, task, Intent::Write).await {
         Some(answered) => drop(answered?),

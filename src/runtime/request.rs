@@ -20,11 +20,14 @@ pub struct Request {
     pub idempotency_key: Option<IdempotencyKey>,
     /// Refused with `version_mismatch` unless the object is at this version; 0 = must not exist.
     pub if_match: Option<Version>,
+    /// What the module that the class belongs to gives into the turn beside the parameters, such as what it has read
+    /// elsewhere; no part of what an idempotency key stands for.
+    pub context: Option<Arc<Map<String, serde_json::Value>>>,
 }
 
 impl From<Action> for Request {
     fn from(action: Action) -> Self {
-        Self { action, idempotency_key: None, if_match: None }
+        Self { action, idempotency_key: None, if_match: None, context: None }
     }
 }
 

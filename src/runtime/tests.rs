@@ -9,8 +9,8 @@ use serde_json::{Map, json};
 use stead_cluster::{Cluster, NoPeers};
 
 use super::{Absent, Action, Answer, ListQuery, ObjectMachine, Options, Outcome, Request, Runtime};
-use crate::caller::Caller;
-use crate::class::{Class, Classes, Parameters};
+use crate::caller::{Caller, Standing};
+use crate::class::{Access, Class, Classes, Parameters};
 use crate::clock::Clock;
 use crate::error::{Code, Error};
 use crate::object::idempotency::IdempotencyKey;
@@ -118,6 +118,7 @@ fn caller() -> Caller {
         request_id: "test".into(),
         traceparent: None,
         deadline: Instant::now() + Duration::from_secs(10),
+        standing: Standing::Client,
     }
 }
 
@@ -133,7 +134,7 @@ fn call(method: &str, params: serde_json::Value) -> Action {
 
 fn once(action: Action, key: &str) -> Request {
     let idempotency_key = Some(IdempotencyKey::parse(key).expect("a key"));
-    Request { action, idempotency_key, if_match: None }
+    Request { action, idempotency_key, if_match: None, context: None }
 }
 
 /// A class that misbehaves when told to.
@@ -379,6 +380,7 @@ async fn if_match_and_deletion_follow_the_version() {
         action: Action::Put { key: Key::parse("a").expect("a key"), value: json!(value) },
         idempotency_key: None,
         if_match: Some(Version(if_match)),
+        context: None,
     };
     assert_eq!(node.ask("object/a", put(1, 0)).await.expect("it is made").version, Version(1));
     let refused = node.ask("object/a", put(2, 0)).await.expect_err("it exists");
@@ -418,5 +420,45 @@ async fn an_object_outlives_a_full_log() {
     assert!(counted > 0 && refused > 0, "{counted} counted, {refused} refused");
     let value = node.call("counter/flooded", "get", json!({})).await.expect("it answers");
     assert_eq!(value, json!({"value": counted}));
+    node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_class_of_a_module_is_reached_through_it_only() {
+    /// Keeps what its module gives into the turn.
+    struct Kept(Access);
+    impl Class for Kept {
+        fn access(&self) -> Access {
+            self.0
+        }
+
+        fn call(&self, turn: &mut Turn<'_>, _: &str, _: Parameters) -> Result<serde_json::Value, Refusal> {
+            let context = turn.context().cloned().unwrap_or_default();
+            turn.put("context", &context)?;
+            Ok(serde_json::Value::Object(context))
+        }
+    }
+    let classes = Classes::builtin()
+        .with(ClassName::parse("own").expect("a class"), Arc::new(Kept(Access::ReadOnly)))
+        .with(ClassName::parse("hidden").expect("a class"), Arc::new(Kept(Access::Internal)));
+    let node = Node::start(Setup { classes, ..Setup::default() }).await;
+    let call = || {
+        let action = Action::Call { method: "keep".to_owned(), params: Parameters::new() };
+        let context = json!({"seen": 1}).as_object().cloned().map(Arc::new);
+        Request { context, ..action.into() }
+    };
+    for (class, written, read) in
+        [("own", Code::Forbidden, None), ("hidden", Code::ClassNotFound, Some(Code::ClassNotFound))]
+    {
+        let address = ObjectAddress::parse("default", class, "a").expect("an address");
+        let refused = node.runtime.call(&caller(), &address, call()).await.expect_err("it is the module's");
+        assert_eq!(refused.code, written, "{class}");
+        let module = caller().through_module();
+        let answer = node.runtime.call(&module, &address, call()).await.expect("it is the module");
+        let Outcome::Result(kept) = answer.outcome else { panic!("a call has a result") };
+        assert_eq!(kept.to_json(), json!({"seen": 1}));
+        let looked = node.runtime.call(&caller(), &address, Action::State.into()).await;
+        assert_eq!(looked.err().map(|error| error.code), read, "{class}");
+    }
     node.stop().await;
 }

@@ -15,7 +15,7 @@ use super::records;
 use super::work::{Reply, Task};
 use super::{Absent, Action, Answer, Outcome, Request, cursor, failure};
 use crate::caller::Caller;
-use crate::class::{Class, Difference};
+use crate::class::{Class, Difference, Parameters};
 use crate::error::{Code, Error};
 use crate::limits;
 use crate::object::commit::{Cause, NewRecord};
@@ -41,8 +41,9 @@ pub(crate) enum Turned {
 }
 
 /// What a turn of the class is for.
-enum Occasion {
-    Request,
+enum Occasion<'a> {
+    /// A caller's request, and what the class's module knows beside it.
+    Request(Option<&'a Parameters>),
     Alarm,
 }
 
@@ -97,7 +98,7 @@ impl Active {
     }
 
     fn request(&mut self, request: Request, caller: &Caller, now: Timestamp) -> Result<Turned, Error> {
-        let Request { action, idempotency_key, if_match } = request;
+        let Request { action, idempotency_key, if_match, context } = request;
         let once = idempotency_key
             .filter(|_| !action.is_repeatable())
             .map(|key| (key, records::fingerprint(&action)));
@@ -116,7 +117,7 @@ impl Active {
             Action::Delete => self.delete(caller, now, once),
             Action::Updates { since, limit } => self.updates(since, limit).map(|outcome| self.read(outcome)),
             Action::Open { since } => self.open(since, caller, now).map(|outcome| self.read(outcome)),
-            action if action.is_write() => self.write(action, caller, now, once),
+            action if action.is_write() => self.write((action, context.as_deref()), caller, now, once),
             action => self.look(action, caller, now).map(|outcome| self.read(outcome)),
         }
     }
@@ -129,14 +130,14 @@ impl Active {
     /// What the class does in a turn.
     fn write(
         &mut self,
-        action: Action,
+        (action, context): (Action, Option<&Parameters>),
         caller: &Caller,
         now: Timestamp,
         once: Once,
     ) -> Result<Turned, Error> {
         let created = !self.meta.exists;
         let method = method_of(&action);
-        let ran = self.run(caller, now, Occasion::Request, |class, turn| match action {
+        let ran = self.run(caller, now, Occasion::Request(context), |class, turn| match action {
             Action::Initialize { keys } => {
                 turn.create();
                 class.initialize(turn, keys)?;
@@ -175,7 +176,7 @@ impl Active {
             Action::Entries { cursor: Some(cursor), .. } => Some(cursor::decode(cursor)?),
             _ => None,
         };
-        let ran = self.run(caller, now, Occasion::Request, |class, turn| match action {
+        let ran = self.run(caller, now, Occasion::Request(None), |class, turn| match action {
             Action::State if !exists => Ok(Outcome::State { exists, entries: Vec::new(), updated_at }),
             Action::State => Ok(Outcome::State { exists, entries: class.state(turn)?, updated_at }),
             Action::Get { .. } if !exists => Ok(Outcome::Value(None)),
@@ -236,7 +237,7 @@ impl Active {
         if !self.parts.streams.has(&self.address) {
             return None;
         }
-        match self.run(caller, now, Occasion::Request, Class::farewell) {
+        match self.run(caller, now, Occasion::Request(None), Class::farewell) {
             Ok((farewell, _)) => farewell,
             Err(refusal) => {
                 tracing::warn!(address = %self.address, %refusal, "editors are not told of a deletion");
@@ -296,7 +297,7 @@ impl Active {
         &mut self,
         caller: &Caller,
         now: Timestamp,
-        occasion: Occasion,
+        occasion: Occasion<'_>,
         event: impl FnOnce(&dyn Class, &mut Turn<'_>) -> Result<T, Refusal>,
     ) -> Result<(T, Effects), Refusal> {
         let start = Start {
@@ -307,9 +308,10 @@ impl Active {
             meta: &self.meta,
             storage: &self.keys,
             decoded: self.decoded.take(),
+            context: None,
         };
         let mut turn = match occasion {
-            Occasion::Request => Turn::new(start),
+            Occasion::Request(context) => Turn::new(Start { context, ..start }),
             Occasion::Alarm => Turn::for_alarm(start),
         };
         match event(&*self.class, &mut turn) {

@@ -13,7 +13,7 @@ use serde_json::Map;
 use serde_json::value::RawValue;
 
 use super::{Absent, Action, Answer, Outcome, Request};
-use crate::caller::Caller;
+use crate::caller::{Caller, Standing};
 use crate::error::{Code, Error, Retry};
 use crate::object::idempotency::IdempotencyKey;
 use crate::object::json::parse_trusted;
@@ -39,6 +39,9 @@ pub(super) struct CallerForm {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     traceparent: Option<Arc<str>>,
     left_ms: u64,
+    /// Whether a module asks on its behalf.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    module: bool,
 }
 
 impl CallerForm {
@@ -52,6 +55,7 @@ impl CallerForm {
             request_id: caller.request_id.clone(),
             traceparent: caller.traceparent.clone(),
             left_ms: u64::try_from(left.as_millis()).unwrap_or(u64::MAX),
+            module: caller.standing == Standing::Module,
         }
     }
 
@@ -64,6 +68,7 @@ impl CallerForm {
             request_id: self.request_id,
             traceparent: self.traceparent,
             deadline: Instant::now() + Duration::from_millis(self.left_ms.min(LEFT_MAX_MS)),
+            standing: if self.module { Standing::Module } else { Standing::Client },
         }
     }
 }
@@ -103,6 +108,8 @@ pub(super) struct CallForm {
     idempotency_key: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     if_match: Option<Version>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    context: Option<Arc<Map<String, serde_json::Value>>>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -131,6 +138,7 @@ impl CallForm {
             action: ActionForm::of(&request.action),
             idempotency_key: request.idempotency_key.as_ref().map(|key| key.as_str().to_owned()),
             if_match: request.if_match,
+            context: request.context.clone(),
         }
     }
 
@@ -138,7 +146,8 @@ impl CallForm {
         let address = self.address.parse()?;
         let key = self.idempotency_key.as_deref().map(IdempotencyKey::parse).transpose();
         let idempotency_key = key.map_err(|_| NotReadable)?;
-        let request = Request { action: self.action.parse()?, idempotency_key, if_match: self.if_match };
+        let (action, if_match, context) = (self.action.parse()?, self.if_match, self.context);
+        let request = Request { action, idempotency_key, if_match, context };
         Ok((self.caller.into_caller(), address, request))
     }
 }

@@ -50,7 +50,7 @@ impl<'api> Incoming<'api> {
 
     async fn ask(&self, id: &str, action: Action) -> Result<Answer, Error> {
         let idempotency_key = headers::idempotency_key(&self.head.headers)?;
-        let request = runtime::Request { action, idempotency_key, if_match: None };
+        let request = runtime::Request { action, idempotency_key, if_match: None, context: None };
         self.api.runtime().call(&self.caller, &self.address(id)?, request).await
     }
 

@@ -198,7 +198,7 @@ pub(super) fn call_request(mut fields: Fields) -> Result<Request, Error> {
         ),
         Some(_) => return Err(invalid("idempotency_key is a text")),
     };
-    Ok(Request { action: Action::Call { method, params }, idempotency_key, if_match: None })
+    Ok(Request { action: Action::Call { method, params }, idempotency_key, if_match: None, context: None })
 }
 
 fn reply_frame(

@@ -124,6 +124,7 @@ mod tests {
             traceparent: None,
             // Long past, so that the time left is the same at each run.
             deadline: Instant::now(),
+            standing: crate::caller::Standing::Client,
         };
         FeedForm::of(&caller, &ClassName::parse("counter").expect("a class"), ShardId(3), after)
     }

@@ -4,10 +4,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use proptest::prelude::*;
-use serde_json::json;
+use serde_json::{Map, json};
 
 use super::{CallForm, CallReply, NotReadable, decode, encode};
-use crate::caller::Caller;
+use crate::caller::{Caller, Standing};
 use crate::error::{Code, Error, Retry};
 use crate::object::idempotency::IdempotencyKey;
 use crate::object::{Key, ObjectAddress, Timestamp, Update, Value, Version};
@@ -24,6 +24,7 @@ fn caller() -> Caller {
         traceparent: None,
         // Long past, so that the time left is the same at each run.
         deadline: Instant::now(),
+        standing: Standing::Client,
     }
 }
 
@@ -51,6 +52,21 @@ fn answered(bytes: &[u8]) -> Result<Answer, NotReadable> {
         CallReply::Answer { version, outcome } => Ok(Answer { version, outcome: outcome.parse()? }),
         _ => Err(NotReadable),
     }
+}
+
+#[test]
+fn a_module_s_standing_and_context_travel() {
+    let caller = caller().through_module();
+    let context = json!({"policy": {"version": 3}}).as_object().cloned().expect("it is an object");
+    let action = Action::Call { method: "create".to_owned(), params: Map::new() };
+    let request = Request { context: Some(Arc::new(context.clone())), ..action.into() };
+    let sent = encode(&Message::Call(CallForm::of(&caller, &address(), &request)));
+    let text = std::str::from_utf8(&sent[1..]).expect("it is text");
+    assert!(text.contains(r#""left_ms":0,"module":true}"#), "{text}");
+    assert!(text.ends_with(r#""context":{"policy":{"version":3}}}}"#), "{text}");
+    let (caller, _, request) = received(&sent).expect("it comes back");
+    assert_eq!(caller.standing, Standing::Module);
+    assert_eq!(request.context.as_deref(), Some(&context));
 }
 
 #[test]
@@ -289,7 +305,7 @@ proptest! {
         if_match in prop::option::of(any::<u64>().prop_map(Version)),
     ) {
         let idempotency_key = idempotency_key.map(|text| IdempotencyKey::parse(&text).expect("it is a key"));
-        let request = Request { action, idempotency_key, if_match };
+        let request = Request { action, idempotency_key, if_match, context: None };
         let (caller, at, again) = received(&sent(&request)).expect("it was sent so");
         prop_assert_eq!(format!("{again:?}"), format!("{request:?}"));
         prop_assert_eq!(at, address());

@@ -11,7 +11,7 @@ use stead_cluster::network::tcp::{TcpNetwork, TcpOptions};
 use stead_cluster::{Cluster, Shard, ShardId};
 use tempfile::TempDir;
 
-use crate::caller::Caller;
+use crate::caller::{Caller, Standing};
 use crate::class::Classes;
 use crate::clock::Clock;
 use crate::live::{FeedEvent, FeedSubscription, Hub};
@@ -122,7 +122,7 @@ impl Node {
         let (class, name) = object.split_once('/').expect("class/name");
         let address = ObjectAddress::parse("default", class, name).expect("an address");
         let idempotency_key = Some(IdempotencyKey::parse(key).expect("a key"));
-        let request = Request { action, idempotency_key, if_match: None };
+        let request = Request { action, idempotency_key, if_match: None, context: None };
         let until = Instant::now() + DEADLINE;
         while let Err(error) = self.runtime.call(&caller(), &address, request.clone()).await {
             assert!(Instant::now() < until, "{error}");
@@ -177,6 +177,7 @@ pub(super) fn caller() -> Caller {
         request_id: "test".into(),
         traceparent: None,
         deadline: Instant::now() + Duration::from_secs(10),
+        standing: Standing::Client,
     }
 }
 
