@@ -5,6 +5,7 @@
 
 mod counter;
 pub mod document;
+pub mod metrics_day;
 mod object;
 mod parameters;
 mod rehearsal;
@@ -20,6 +21,7 @@ use crate::object::{ClassName, Key, Page, Refusal, Tenant, Turn, Value};
 
 pub use counter::Counter;
 pub use document::Document;
+pub use metrics_day::MetricsDay;
 pub use object::Object;
 pub use rehearsal::Rehearsal;
 
@@ -213,6 +215,7 @@ impl Classes {
             .with_name("object", Object)
             .with_name("counter", Counter)
             .with_name("document", Document)
+            .with_name("metrics-day", MetricsDay)
     }
 
     /// The same and one more, for every tenant; it takes the place of one of that name.
