@@ -53,7 +53,7 @@ impl Mcp {
             match serde_json::from_slice::<Value>(text) {
                 Ok(message) => running.take(&exchange, message).await?,
                 Err(problem) => {
-                    exchange.complain(None, -32700, format!("this is no JSON: {problem}")).await?
+                    exchange.complain(None, -32700, format!("this is no JSON: {problem}")).await?;
                 }
             }
         }

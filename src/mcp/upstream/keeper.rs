@@ -69,7 +69,7 @@ pub(super) async fn keep(server: Arc<Server>, tasks: TaskTracker, stopping: Canc
         let jittered = pause.mul_f64(rand::rng().random_range(0.75..1.25));
         match ended {
             Ok(()) => {
-                tracing::warn!(server = server.name, ?jittered, "an MCP server has ended; it is begun again")
+                tracing::warn!(server = server.name, ?jittered, "an MCP server has ended; it is begun again");
             }
             Err(failure) => {
                 tracing::warn!(server = server.name, %failure, ?jittered, "an MCP server is not reached; it is tried again");
