@@ -145,6 +145,9 @@ pub const SUBSCRIBER_MAX_BYTES: usize = 4 * 1024 * 1024;
 /// Subscriptions of one socket; beyond it the socket is closed with 4529.
 pub const SOCKET_MAX_SUBSCRIPTIONS: usize = 10_000;
 
+/// What a running MCP request has told its client and is not yet sent, in messages.
+pub const MCP_OUTBOX_MAX: usize = 64;
+
 const _: () = assert!(VALUE_MAX_BYTES < BODY_MAX_BYTES, "a value arrives in a body");
 const _: () = assert!(BODY_MAX_BYTES < STATE_ANSWER_MAX_BYTES, "what was put at once can be read at once");
 const _: () = assert!(
