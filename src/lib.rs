@@ -9,6 +9,7 @@
 //! - [`runtime`] — the objects alive on this node;
 //! - [`live`] — subscribers;
 //! - [`api`] — HTTP and WebSocket;
+//! - [`mcp`] — tools, resources and prompts for MCP clients;
 //! - [`server`] — the only place that builds the parts and joins them.
 
 pub mod api;
@@ -20,6 +21,7 @@ pub mod config;
 pub mod error;
 pub mod limits;
 pub mod live;
+pub mod mcp;
 pub mod object;
 pub mod operate;
 pub mod runtime;

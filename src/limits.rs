@@ -169,6 +169,9 @@ pub const UPSTREAM_WELL_AFTER: Duration = Duration::from_mins(1);
 /// Longest line of a child's standard error in the log, in bytes; a longer one comes in pieces.
 pub const UPSTREAM_LOG_LINE_MAX_BYTES: usize = 8 * 1024;
 
+/// What a running MCP request has told its client and is not yet sent, in messages.
+pub const MCP_OUTBOX_MAX: usize = 64;
+
 const _: () = assert!(VALUE_MAX_BYTES < BODY_MAX_BYTES, "a value arrives in a body");
 const _: () = assert!(BODY_MAX_BYTES < STATE_ANSWER_MAX_BYTES, "what was put at once can be read at once");
 const _: () = assert!(
