@@ -144,15 +144,44 @@ pub const SUBSCRIBER_MAX_FRAMES: usize = 1_024;
 pub const SUBSCRIBER_MAX_BYTES: usize = 4 * 1024 * 1024;
 /// Subscriptions of one socket; beyond it the socket is closed with 4529.
 pub const SOCKET_MAX_SUBSCRIPTIONS: usize = 10_000;
+/// Requests of one client over standard input and output that are on their way at once; beyond it the input waits.
+pub const MCP_STDIO_REQUESTS_MAX: usize = 64;
+/// Times that an answer is taken up again whose connection broke, and tries of each.
+pub const MCP_STDIO_RESUMES_MAX: u32 = 5;
+/// Pause before such a try; it grows with each.
+pub const MCP_STDIO_RESUME_PAUSE: Duration = Duration::from_millis(300);
+/// Failures in a row after which another MCP server is not asked for a while.
+pub const UPSTREAM_FAILURES_MAX: u32 = 5;
+/// How long it is not asked then.
+pub const UPSTREAM_OPEN_FOR: Duration = Duration::from_secs(30);
+/// How long another MCP server may take to begin: a package manager may have to fetch it first.
+pub const UPSTREAM_START_WITHIN: Duration = Duration::from_mins(2);
+/// How long another MCP server may take to list what it offers.
+pub const UPSTREAM_LIST_WITHIN: Duration = Duration::from_secs(30);
+/// How long a child process may take to end by itself.
+pub const UPSTREAM_STOPS_WITHIN: Duration = Duration::from_secs(7);
+/// Pause before an MCP server that ended is begun again; it doubles with each time.
+pub const UPSTREAM_PAUSE_FIRST: Duration = Duration::from_millis(500);
+/// The longest such pause.
+pub const UPSTREAM_PAUSE_MAX: Duration = Duration::from_mins(1);
+/// A server that ran for so long is begun again as if it had never failed.
+pub const UPSTREAM_WELL_AFTER: Duration = Duration::from_mins(1);
+/// Longest line of a child's standard error in the log, in bytes; a longer one comes in pieces.
+pub const UPSTREAM_LOG_LINE_MAX_BYTES: usize = 8 * 1024;
 
-/// Longest title of a change request, in bytes; also of its requestor, its environment and each name in its lists.
+/// What a running MCP request has told its client and is not yet sent, in messages.
+pub const MCP_OUTBOX_MAX: usize = 64;
+
+/// Longest title of a change request, in bytes; also of its requestor and its environment.
 pub const CHANGE_NAME_MAX_BYTES: usize = 512;
 /// Longest description and plan of a change request, and longest comment on one, in bytes.
 pub const CHANGE_TEXT_MAX_BYTES: usize = 64 * 1024;
 /// Longest reason, justification and remark of an approver, in bytes.
 pub const CHANGE_REMARK_MAX_BYTES: usize = 4 * 1024;
 /// Entries in one list of a change request: systems affected, changes it waits for, people to tell.
-pub const CHANGE_LIST_MAX: usize = 256;
+pub const CHANGE_LIST_MAX: usize = 1_000;
+/// Longest entry in one of them, in bytes.
+pub const CHANGE_ENTRY_MAX_BYTES: usize = 256;
 /// Assessments of one change request, which lie under one key; also decisions on it.
 pub const CHANGE_DECISIONS_MAX: usize = 200;
 /// What an assessor says of one factor, in bytes of JSON.
@@ -192,7 +221,7 @@ const _: () = assert!(
     "the decisions on a change fit under their key, even if each of their characters is escaped"
 );
 const _: () = assert!(
-    2 * (3 * CHANGE_TEXT_MAX_BYTES + 2 * CHANGE_LIST_MAX * CHANGE_NAME_MAX_BYTES) < VALUE_MAX_BYTES,
+    2 * (3 * CHANGE_TEXT_MAX_BYTES + 2 * CHANGE_LIST_MAX * CHANGE_ENTRY_MAX_BYTES) < VALUE_MAX_BYTES,
     "what an update replaces fits into one audit record"
 );
 const _: () = assert!(BODY_MAX_BYTES < STATE_ANSWER_MAX_BYTES, "what was put at once can be read at once");

@@ -20,7 +20,7 @@ const WALLS: &[(&str, &[&str])] = &[
     ("class", &["object"]),
     ("runtime", &["class", "object", "telemetry", "stead_cluster"]),
     ("live", &["runtime", "object", "telemetry"]),
-    ("changeflow", &["class", "runtime", "object", "telemetry"]),
+    ("changeflow", &["runtime", "class", "object", "telemetry"]),
     ("operate", &["runtime", "object", "telemetry", "stead_cluster"]),
     ("api", &["changeflow", "live", "operate", "runtime", "object", "telemetry", "config"]),
     ("mcp", &["changeflow", "live", "operate", "runtime", "object", "telemetry"]),

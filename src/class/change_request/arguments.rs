@@ -6,7 +6,7 @@ use serde_json::Value as Json;
 
 use crate::class::Parameters;
 use crate::class::parameters::optional;
-use crate::limits::{CHANGE_LIST_MAX, CHANGE_NAME_MAX_BYTES};
+use crate::limits::{CHANGE_LIST_MAX, CHANGE_ENTRY_MAX_BYTES};
 use crate::object::{Refusal, Timestamp};
 
 use super::Word;
@@ -53,7 +53,7 @@ pub(super) fn list(parameters: &Parameters, name: &str) -> Result<Option<Vec<Str
     let mut found = Vec::with_capacity(entries.len());
     for entry in entries {
         let text = entry.as_str().ok_or_else(wrong)?.trim();
-        ensure_text(name, text, CHANGE_NAME_MAX_BYTES)?;
+        ensure_text(name, text, CHANGE_ENTRY_MAX_BYTES)?;
         if text.is_empty() {
             return Err(Refusal::invalid(format!("{name} has an empty entry: leave it out")));
         }
