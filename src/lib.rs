@@ -10,6 +10,7 @@
 //! - [`live`] — subscribers;
 //! - [`changeflow`] — change management over the class `change-request`;
 //! - [`api`] — HTTP and WebSocket;
+//! - [`mcp`] — tools, resources and prompts for MCP clients;
 //! - [`server`] — the only place that builds the parts and joins them.
 
 pub mod api;
@@ -22,6 +23,7 @@ pub mod config;
 pub mod error;
 pub mod limits;
 pub mod live;
+pub mod mcp;
 pub mod object;
 pub mod operate;
 pub mod runtime;

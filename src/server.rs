@@ -20,6 +20,7 @@ use stead_cluster::{Cluster, OpenError};
 use tokio::net::TcpListener;
 
 use crate::api;
+use crate::changeflow::{self, ChangeFlow};
 use crate::class::Classes;
 use crate::clock::Clock;
 use crate::config::Config;
@@ -65,6 +66,7 @@ pub struct Server {
     cluster: Cluster,
     runtime: Runtime,
     hub: Hub,
+    changeflow: ChangeFlow,
     api: api::ApiState,
     drain: Duration,
 }
@@ -96,9 +98,11 @@ pub async fn start(config: Config, classes: Classes) -> Result<Server, Error> {
     shown::show(&metrics, &cluster, &links);
     shown::show_node(&metrics, &cluster, &runtime, clock.clone());
     let drain = Duration::from_millis(config.timing.drain_ms);
-    let api = api::ApiState::new(&config, runtime.clone(), hub.clone(), clock, metrics);
+    let changeflow = changeflow(&config, &cluster, runtime.clone(), (clock.clone(), metrics.clone()));
+    let parts = api::Parts { runtime: runtime.clone(), hub: hub.clone(), changeflow: changeflow.clone() };
+    let api = api::ApiState::new(&config, parts, clock, metrics);
     tracing::info!(%address, cluster = %cluster.id(), node = %cluster.node_id(), "the node is open");
-    Ok(Server { listener, address, cluster, runtime, hub, api, drain })
+    Ok(Server { listener, address, cluster, runtime, hub, changeflow, api, drain })
 }
 
 impl Server {
@@ -115,8 +119,9 @@ impl Server {
     ///
     /// None today; what serving may come to need.
     pub async fn run_until(self, told: impl Future<Output = ()> + Send) -> Result<(), Error> {
-        let Self { listener, cluster, runtime, hub, api, drain, .. } = self;
+        let Self { listener, cluster, runtime, hub, changeflow, api, drain, .. } = self;
         let front = api::front(api);
+        changeflow.start();
         let cluster_too = cluster.clone();
         let told = async {
             told.await;
@@ -125,11 +130,27 @@ impl Server {
             hub.close();
         };
         api::listen(listener, front, told, drain).await;
+        changeflow.stop().await;
         runtime.stop().await;
         cluster.shutdown().await;
         tracing::info!("the node has stopped; nothing acknowledged is lost");
         Ok(())
     }
+}
+
+/// Change management over the objects of this node.
+fn changeflow(
+    config: &Config,
+    cluster: &Cluster,
+    runtime: Runtime,
+    (clock, metrics): (Arc<Clock>, Metrics),
+) -> ChangeFlow {
+    let options = changeflow::Options {
+        policy: config.changeflow.clone(),
+        node: cluster.node_id().0,
+        sample_every: Duration::from_millis(config.timing.metrics_sample_ms),
+    };
+    ChangeFlow::new(runtime, clock, metrics, options)
 }
 
 async fn open_cluster(

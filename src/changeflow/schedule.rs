@@ -190,7 +190,7 @@ impl Inner {
 
     /// Whether the change of a reservation is scheduled where it says.
     async fn stands(
-        self: &Arc<Self>,
+        &self,
         caller: &Caller,
         held: &Reservation,
         policy: &Policy,

@@ -154,6 +154,12 @@ pub const KEYS: &[Key] = &[
         "How long a node may be silent before its replicas are given to others.",
     ),
     key(
+        "timing.metrics_sample_ms",
+        Kind::Integer,
+        "",
+        "Between two samples of what a node counts; they are kept for 90 days.",
+    ),
+    key(
         "limits.active_objects",
         Kind::Integer,
         "",
@@ -181,6 +187,9 @@ pub const KEYS: &[Key] = &[
         "Free space below which the node calls its disk full, in bytes.",
     ),
 ];
+
+/// The table that has no keys of the environment: it is a policy, made of tables and lists.
+pub(super) const POLICY: &str = "changeflow";
 
 /// What begins with `STEAD_` and is read elsewhere.
 const OTHER_VARIABLES: &[&str] = &["STEAD_CONFIG", "STEAD_URL", "STEAD_JOIN_SECRET"];
@@ -326,5 +335,6 @@ pub(super) fn render(config: &Config) -> String {
             None => writeln!(text, "# {name} = {}", key.example).expect(TAKES_TEXT),
         }
     }
+    super::mcp_servers::render(&config.mcp_servers, &mut text);
     text
 }

@@ -25,6 +25,7 @@ impl Config {
         self.check_listeners(&mut problems);
         self.check_timing(&mut problems);
         self.check_limits(&mut problems);
+        super::mcp_servers::check(&self.mcp_servers, &mut problems);
         if problems.is_empty() { Ok(()) } else { Err(Error::Invalid(problems)) }
     }
 
@@ -145,6 +146,7 @@ impl Config {
             ("election_min_ms", timing.election_min_ms),
             ("election_max_ms", timing.election_max_ms),
             ("replace_after_ms", timing.replace_after_ms),
+            ("metrics_sample_ms", timing.metrics_sample_ms),
         ] {
             if !(1..=TIME_MAX_MS).contains(&value) {
                 problems.push(format!("timing.{key} is {value}: choose 1 to {TIME_MAX_MS}"));

@@ -15,7 +15,7 @@ const WALLS: &[(&str, &[&str])] = &[
     ("caller", &[]),
     ("clock", &[]),
     ("telemetry", &["config"]),
-    ("config", &[]),
+    ("config", &["class"]),
     ("object", &[]),
     ("class", &["object"]),
     ("runtime", &["class", "object", "telemetry", "stead_cluster"]),

@@ -1,0 +1,300 @@
+//! What a request can do while it runs: tell its client how far it is, and ask it something.
+//!
+//! The same for every era; how it reaches the client is not the request's business. What is told goes into an
+//! [`Outbox`], from which whoever runs the request takes it. What is asked either waits for the client's answer (older
+//! revisions, tasks) or ends the request for now: in the revision of 2026-07-28 the client asks again and brings the
+//! answers along, and the request runs once more from its beginning. So what comes before a question must do no harm
+//! when it is done twice.
+
+mod outbox;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use futures_util::future::BoxFuture;
+use parking_lot::Mutex;
+use rmcp::model::{ClientCapabilities, ErrorData, Implementation, LoggingLevel};
+use serde_json::{Map, Value as Json, json};
+use tokio_util::sync::CancellationToken;
+
+use super::Failure;
+use crate::caller::Caller;
+use crate::object::idempotency::IdempotencyKey;
+
+pub(super) use outbox::Outbox;
+
+/// A family of revisions of the protocol.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Era {
+    /// 2025-11-25 and before: a handshake, then requests within its session; or a bare request without either.
+    Legacy,
+    /// 2026-07-28: each request says all that it needs.
+    Modern,
+}
+
+/// What a client said of itself.
+#[derive(Debug, Clone, Default)]
+pub struct Client {
+    /// Its name and version, if it gave them.
+    pub info: Option<Implementation>,
+    /// What it can do.
+    pub capabilities: ClientCapabilities,
+}
+
+/// Something that a client is asked.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Question {
+    /// `sampling/createMessage`, `elicitation/create` or `roots/list`.
+    pub method: &'static str,
+    /// Its parameters.
+    pub params: Json,
+}
+
+impl Question {
+    /// The client's model is to say something.
+    #[must_use]
+    pub fn sampling(params: Json) -> Self {
+        Self { method: "sampling/createMessage", params }
+    }
+
+    /// The client's user is to fill in a form.
+    #[must_use]
+    pub fn elicitation(params: Json) -> Self {
+        Self { method: "elicitation/create", params }
+    }
+
+    /// Which directories the client works in.
+    #[must_use]
+    pub fn roots() -> Self {
+        Self { method: "roots/list", params: json!({}) }
+    }
+
+    /// Whether a client can answer it.
+    pub(super) fn fits(&self, capabilities: &ClientCapabilities) -> bool {
+        match self.method {
+            "sampling/createMessage" => capabilities.sampling.is_some(),
+            "elicitation/create" => capabilities.elicitation.is_some(),
+            "roots/list" => capabilities.roots.is_some(),
+            _ => false,
+        }
+    }
+
+    /// What a client would have to declare.
+    fn required(&self) -> Json {
+        let name = self.method.split('/').next().unwrap_or_default();
+        json!({ name: {} })
+    }
+}
+
+/// How the client is asked while the request waits.
+pub(super) trait Asks: Send + Sync {
+    /// Asks, and waits for the answers, in the order of the questions.
+    fn ask<'a>(&'a self, questions: Vec<(String, Question)>) -> BoxFuture<'a, Result<Vec<Json>, Failure>>;
+}
+
+/// How a request asks its client.
+pub(super) enum Asking {
+    /// Not at all: it is a bare request without a session.
+    Refused,
+    /// It ends with the questions, and runs again with the answers.
+    Rounds(Mutex<Rounds>),
+    /// It waits.
+    Waits(Arc<dyn Asks>),
+}
+
+/// What was asked and answered in the rounds of one request so far.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(super) struct Rounds {
+    /// Answers of this and earlier rounds, by the question's key.
+    pub(super) answers: BTreeMap<String, Json>,
+    /// What is open.
+    pub(super) open: BTreeMap<String, Question>,
+    /// What the request keeps for its next round.
+    pub(super) kept: Option<Json>,
+}
+
+/// A request while it runs.
+pub struct Exchange {
+    pub(super) caller: Caller,
+    pub(super) era: Era,
+    pub(super) client: Arc<Client>,
+    pub(super) idempotency_key: Option<IdempotencyKey>,
+    pub(super) progress_token: Option<Json>,
+    pub(super) log_level: Option<LoggingLevel>,
+    pub(super) outbox: Arc<Outbox>,
+    pub(super) asking: Asking,
+    pub(super) cancelled: CancellationToken,
+}
+
+impl Exchange {
+    /// Who asks, and until when.
+    #[must_use]
+    pub fn caller(&self) -> &Caller {
+        &self.caller
+    }
+
+    /// Which revisions its client speaks.
+    #[must_use]
+    pub fn era(&self) -> Era {
+        self.era
+    }
+
+    /// What the client said of itself.
+    #[must_use]
+    pub fn client(&self) -> &Client {
+        &self.client
+    }
+
+    /// What it names its change by, if it did: the header `Idempotency-Key` or `_meta["stead/idempotency-key"]`.
+    #[must_use]
+    pub fn idempotency_key(&self) -> Option<&IdempotencyKey> {
+        self.idempotency_key.as_ref()
+    }
+
+    /// Whether the client wants to be told how far it is.
+    #[must_use]
+    pub fn wants_progress(&self) -> bool {
+        self.progress_token.is_some() || self.outbox.is_of_task()
+    }
+
+    /// A way to tell the client how far it is that outlives this borrow.
+    #[must_use]
+    pub fn reporter(&self) -> Reporter {
+        Reporter { outbox: self.outbox.clone(), token: self.progress_token.clone() }
+    }
+
+    /// Tells the client how far it is, if it wants to know. While what was told before waits to be sent, this may be
+    /// left out.
+    pub fn progress(&self, done: f64, total: Option<f64>, message: Option<&str>) {
+        self.reporter().progress(done, total, message);
+    }
+
+    /// Tells the client what happens, if it wants to know of things of that level.
+    pub async fn log(&self, level: LoggingLevel, logger: Option<&str>, data: Json) {
+        if self.log_level.is_none_or(|least| (level as u8) < (least as u8)) {
+            return;
+        }
+        let mut params = json!({ "level": level, "data": data });
+        if let (Some(logger), Some(params)) = (logger, params.as_object_mut()) {
+            params.insert("logger".to_owned(), logger.into());
+        }
+        self.outbox.put(&json!({ "jsonrpc": "2.0", "method": "notifications/message", "params": params })).await;
+    }
+
+    /// Asks the client something. The key is the question's own within this request.
+    ///
+    /// # Errors
+    /// [`Failure::InputRequired`], to be passed on; an error of JSON-RPC if the client cannot be asked that.
+    pub async fn ask(&self, key: &str, question: Question) -> Result<Json, Failure> {
+        let mut answers = self.ask_all(vec![(key.to_owned(), question)]).await?;
+        answers.pop().ok_or_else(|| Failure::internal("the client's answer was lost"))
+    }
+
+    /// Asks the client several things at once; gives the answers in the same order.
+    ///
+    /// # Errors
+    /// As [`Exchange::ask`].
+    pub async fn ask_all(&self, questions: Vec<(String, Question)>) -> Result<Vec<Json>, Failure> {
+        if let Some((_, question)) =
+            questions.iter().find(|(_, question)| !question.fits(&self.client.capabilities))
+        {
+            return Err(missing_capability(question.required()));
+        }
+        match &self.asking {
+            Asking::Refused => Err(Failure::Rpc(ErrorData::invalid_request(
+                "the tool asks its client something, which needs a session: send initialize first",
+                None,
+            ))),
+            Asking::Waits(client) => client.ask(questions).await,
+            Asking::Rounds(rounds) => {
+                let mut rounds = rounds.lock();
+                let given = questions.iter().map(|(key, _)| rounds.answers.get(key).cloned());
+                if let Some(answers) = given.collect::<Option<Vec<Json>>>() {
+                    return Ok(answers);
+                }
+                for (key, question) in questions {
+                    if !rounds.answers.contains_key(&key) {
+                        rounds.open.insert(key, question);
+                    }
+                }
+                Err(Failure::InputRequired)
+            }
+        }
+    }
+
+    /// An answer is not what was asked for: forgets it, so that it is asked again.
+    pub fn forget_answer(&self, key: &str) {
+        if let Asking::Rounds(rounds) = &self.asking {
+            rounds.lock().answers.remove(key);
+        }
+    }
+
+    /// What was kept in the round before, if this is not the first.
+    #[must_use]
+    pub fn kept(&self) -> Option<Json> {
+        match &self.asking {
+            Asking::Rounds(rounds) => rounds.lock().kept.clone(),
+            Asking::Refused | Asking::Waits(_) => None,
+        }
+    }
+
+    /// Keeps something for the next round. It goes through the client, which can read but not change it.
+    pub fn keep(&self, kept: Json) {
+        if let Asking::Rounds(rounds) = &self.asking {
+            rounds.lock().kept = Some(kept);
+        }
+    }
+
+    /// Waits until the client takes its request back.
+    pub async fn cancelled(&self) {
+        self.cancelled.cancelled().await;
+    }
+}
+
+/// The client cannot do what the request needs.
+pub(super) fn missing_capability(required: Json) -> Failure {
+    let mut data = Map::new();
+    data.insert("requiredCapabilities".to_owned(), required);
+    Failure::Rpc(ErrorData::new(
+        rmcp::model::ErrorCode::MISSING_REQUIRED_CLIENT_CAPABILITY,
+        "Missing required client capability",
+        Some(Json::Object(data)),
+    ))
+}
+
+/// Tells a client how far its request is.
+#[derive(Clone)]
+pub struct Reporter {
+    outbox: Arc<Outbox>,
+    token: Option<Json>,
+}
+
+impl Reporter {
+    /// As [`Exchange::progress`].
+    pub fn progress(&self, done: f64, total: Option<f64>, message: Option<&str>) {
+        if self.outbox.is_of_task() {
+            self.outbox.status(done, total, message);
+            return;
+        }
+        let Some(token) = &self.token else { return };
+        let mut params = Map::new();
+        params.insert("progressToken".to_owned(), token.clone());
+        params.insert("progress".to_owned(), number(done));
+        if let Some(total) = total {
+            params.insert("total".to_owned(), number(total));
+        }
+        if let Some(message) = message {
+            params.insert("message".to_owned(), message.into());
+        }
+        self.outbox.offer(&json!({ "jsonrpc": "2.0", "method": "notifications/progress", "params": params }));
+    }
+}
+
+/// Whole numbers are written without a fraction.
+fn number(value: f64) -> Json {
+    #[expect(clippy::cast_possible_truncation, reason = "it is compared with what it was")]
+    let whole = value as i64;
+    #[expect(clippy::float_cmp, reason = "whether it is exactly whole is the question")]
+    let is_whole = whole as f64 == value;
+    if is_whole { whole.into() } else { json!(value) }
+}
