@@ -63,6 +63,7 @@ struct Inner {
     metrics: Metrics,
     node: u64,
     sample_every: Duration,
+    reservation_settles: Duration,
     rate: Rate,
     /// Held while figures are computed, so that many who ask at once cause one look.
     remembered: tokio::sync::Mutex<Remembered>,
@@ -79,6 +80,8 @@ pub struct Options {
     pub node: u64,
     /// Between two samples of what the node counts.
     pub sample_every: Duration,
+    /// How long scheduling may take; a reservation much older whose change is not scheduled is one that was left.
+    pub reservation_settles: Duration,
 }
 
 /// The policy, and the version that `If-Match` names.
@@ -117,7 +120,7 @@ pub enum Refused {
     Refusal {
         /// `{"success":false,"error":…}`, and what helps to do better.
         body: Json,
-        /// `invalid_parameters` or `object_not_found`.
+        /// `invalid_parameters`, `object_not_found` for an unknown change, `invalid_request` for a cursor that is none.
         code: Code,
     },
     /// It could not be done, or it is not known whether it was.
@@ -165,6 +168,7 @@ impl ChangeFlow {
             metrics,
             node: options.node,
             sample_every: options.sample_every,
+            reservation_settles: options.reservation_settles,
             rate: Rate::new(Instant::now()),
             remembered: tokio::sync::Mutex::default(),
             tasks: TaskTracker::new(),

@@ -190,6 +190,9 @@ pub struct Timing {
     pub replace_after_ms: u64,
     /// Between two samples of what a node counts; they are kept for 90 days.
     pub metrics_sample_ms: u64,
+    /// How long scheduling a change may take; a reservation of more than twice that age whose change is not scheduled
+    /// by it is let go when its day looks full.
+    pub reservation_settles_ms: u64,
 }
 
 impl Default for Timing {
@@ -206,6 +209,7 @@ impl Default for Timing {
             election_max_ms: 600,
             replace_after_ms: 300_000,
             metrics_sample_ms: 60_000,
+            reservation_settles_ms: 10_000,
         }
     }
 }

@@ -149,6 +149,7 @@ fn changeflow(
         policy: config.changeflow.clone(),
         node: cluster.node_id().0,
         sample_every: Duration::from_millis(config.timing.metrics_sample_ms),
+        reservation_settles: Duration::from_millis(config.timing.reservation_settles_ms),
     };
     ChangeFlow::new(runtime, clock, metrics, options)
 }

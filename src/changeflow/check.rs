@@ -141,7 +141,11 @@ mod tests {
         let arguments = given.as_object().cloned().expect("arguments are an object");
         let found = super::check(find(tool).expect("there is such a tool"), arguments);
         let found = found.map(Json::Object);
-        assert_eq!(found.as_ref().map_err(String::as_str), expected.as_ref().map_err(|text| *text), "{given}");
+        assert_eq!(
+            found.as_ref().map_err(String::as_str),
+            expected.as_ref().map_err(|text| *text),
+            "{given}"
+        );
     }
 
     #[test]
@@ -212,7 +216,11 @@ mod tests {
             check("create_change_request", given, Err(text));
         };
         create("title", json!(5), "title must be a text");
-        create("type", json!("Normal"), "type must be one of standard, normal, major, emergency; \"Normal\" is none of them");
+        create(
+            "type",
+            json!("Normal"),
+            "type must be one of standard, normal, major, emergency; \"Normal\" is none of them",
+        );
         create("impact", json!(""), "impact must be one of low, medium, high; \"\" is none of them");
         create("affectedSystems", json!("a"), "affectedSystems must be a list");
         create("affectedSystems", json!(["a", 1]), "affectedSystems[1] must be a text");
@@ -226,7 +234,11 @@ mod tests {
         let systems: Vec<String> = (0..1001).map(|number| number.to_string()).collect();
         create("affectedSystems", json!(systems), "affectedSystems must have at most 1000 items");
         for wrong in [json!(0), json!(1001), json!(1.5), json!("5"), json!(-1)] {
-            check("list_changes", json!({"limit": wrong}), Err("limit must be a whole number from 1 to 1000"));
+            check(
+                "list_changes",
+                json!({"limit": wrong}),
+                Err("limit must be a whole number from 1 to 1000"),
+            );
         }
         check("compliance_report", json!({"period": "2026"}), Err("period must be an object"));
         check(

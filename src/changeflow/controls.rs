@@ -14,10 +14,11 @@
 //! for accountability, for protection by design, and for the ability to restore. A control that serves several frameworks appears in a
 //! report once for each.
 
-use crate::class::change_request::approval::is_own;
-use crate::object::Timestamp;
+use serde_json::Value as Json;
 
-use super::facts::Facts;
+use crate::class::change_request::approval::is_own;
+
+use super::facts::{Facts, Record};
 use super::vocabulary::Framework;
 
 /// A control.
@@ -86,10 +87,7 @@ impl Finding {
 }
 
 /// What every control finds in a change.
-pub(super) fn find(
-    facts: &Facts<'_>,
-    frozen: &dyn Fn(u64, Timestamp) -> bool,
-) -> [Finding; IN_ALL.len()] {
+pub(super) fn find(facts: &Facts<'_>, frozen: &dyn Fn(&Record<'_>) -> bool) -> [Finding; IN_ALL.len()] {
     [
         segregation(facts),
         authorised(facts),
@@ -101,7 +99,8 @@ pub(super) fn find(
 }
 
 fn segregation(facts: &Facts<'_>) -> Finding {
-    let approvers = facts.records.iter().filter(|record| matches!(record.kind, "approved" | "EMERGENCY_OVERRIDE"));
+    let approvers =
+        facts.records.iter().filter(|record| matches!(record.kind, "approved" | "EMERGENCY_OVERRIDE"));
     let approvers: Vec<&str> = approvers.filter_map(|record| record.says("who")).collect();
     if approvers.is_empty() {
         return Finding::Silent;
@@ -135,22 +134,21 @@ fn reviewed(facts: &Facts<'_>) -> Finding {
     };
     let is_reviewed = facts.records.iter().any(|record| record.kind == "reviewed" && record.seq > done.seq);
     Finding::of(
-        (!is_reviewed)
-            .then(|| format!("it was implemented (record {}) and has not been reviewed", done.seq)),
+        (!is_reviewed).then(|| format!("it was implemented (record {}) and has not been reviewed", done.seq)),
     )
 }
 
-fn freezes(facts: &Facts<'_>, frozen: &dyn Fn(u64, Timestamp) -> bool) -> Finding {
+fn freezes(facts: &Facts<'_>, frozen: &dyn Fn(&Record<'_>) -> bool) -> Finding {
     let mut begun = facts.moves_to("implementing").peekable();
     if begun.peek().is_none() {
         return Finding::Silent;
     }
-    let in_freeze = begun.find(|record| {
-        frozen(record.policy_version(), record.time) && !may_pass(facts, record.seq)
-    });
-    Finding::of(in_freeze.map(|record| {
-        format!("it was implemented in a freeze at {} (record {})", record.time, record.seq)
-    }))
+    let in_freeze = begun.find(|record| frozen(record) && !may_pass(facts, record.seq));
+    Finding::of(
+        in_freeze.map(|record| {
+            format!("it was implemented in a freeze at {} (record {})", record.time, record.seq)
+        }),
+    )
 }
 
 /// Whether an override or a justified schedule stood before a record.
@@ -158,10 +156,11 @@ fn may_pass(facts: &Facts<'_>, seq: u64) -> bool {
     let mut before = facts.records.iter().rev().filter(|record| record.seq < seq);
     let stands = before.find_map(|record| match record.kind {
         "EMERGENCY_OVERRIDE" => Some(true),
-        "scheduled" => Some(record.says("justification").is_some()),
+        "scheduled" => Some(record.whole.get("justified") == Some(&Json::Bool(true))),
         _ => None,
     });
-    stands.unwrap_or(false) || facts.records.iter().any(|record| record.kind == "EMERGENCY_OVERRIDE" && record.seq < seq)
+    stands.unwrap_or(false)
+        || facts.records.iter().any(|record| record.kind == "EMERGENCY_OVERRIDE" && record.seq < seq)
 }
 
 fn complete(facts: &Facts<'_>) -> Finding {
@@ -176,10 +175,13 @@ fn complete(facts: &Facts<'_>) -> Finding {
 }
 
 fn rollback(facts: &Facts<'_>) -> Finding {
-    let is_dropped = matches!(facts.status(), "rejected" | "cancelled")
-        && facts.moves_to("implementing").next().is_none();
+    let is_dropped =
+        matches!(facts.status(), "rejected" | "cancelled") && facts.moves_to("implementing").next().is_none();
     if !matches!(facts.risk, "high" | "critical") || facts.status() == "draft" || is_dropped {
         return Finding::Silent;
     }
-    Finding::of((!facts.has_rollback_plan).then(|| format!("its risk is {}, and it has no rollback plan", facts.risk)))
+    Finding::of(
+        (!facts.has_rollback_plan)
+            .then(|| format!("its risk is {}, and it has no rollback plan", facts.risk)),
+    )
 }

@@ -61,7 +61,8 @@ impl Inner {
     ) -> Result<Json, Refused> {
         let context = self.context(caller).await?;
         let call = ("create", arguments);
-        let made = self.objects.call(caller, (Class::Request, id), call, With { context, key, ..With::default() });
+        let made =
+            self.objects.call(caller, (Class::Request, id), call, With { context, key, ..With::default() });
         made.await.map(|(result, _)| result).map_err(|error| refused(id, error))
     }
 
@@ -90,13 +91,17 @@ fn key_name(tool: &str, key: &IdempotencyKey) -> String {
 }
 
 /// `CHG-YYYYMMDD-XXXXXX`, of a moment and what gives places of letters.
-fn change_id(now: Timestamp, mut letter: impl FnMut() -> usize) -> String {
+fn change_id(now: Timestamp, letter: impl FnMut() -> usize) -> String {
     let ms = i64::try_from(now.0).unwrap_or(i64::MAX);
     let day = jiff::Timestamp::from_millisecond(ms).unwrap_or(jiff::Timestamp::MAX).to_zoned(TimeZone::UTC);
-    let suffix: String = (0..SUFFIX_LENGTH)
+    format!("CHG-{}-{}", day.strftime("%Y%m%d"), suffix(letter))
+}
+
+/// Six of A-Z and 0-9, of what gives places of letters.
+pub(super) fn suffix(mut letter: impl FnMut() -> usize) -> String {
+    (0..SUFFIX_LENGTH)
         .filter_map(|_| SUFFIX_LETTERS.get(letter() % SUFFIX_LETTERS.len()).copied().map(char::from))
-        .collect();
-    format!("CHG-{}-{suffix}", day.strftime("%Y%m%d"))
+        .collect()
 }
 
 #[cfg(test)]

@@ -17,7 +17,6 @@ pub(super) struct Record<'facts> {
     pub(super) time: Timestamp,
     pub(super) kind: &'facts str,
     pub(super) to: Option<&'facts str>,
-    pub(super) from: Option<&'facts str>,
     /// All of it.
     pub(super) whole: &'facts Json,
 }
@@ -29,7 +28,6 @@ impl<'facts> Record<'facts> {
             time: Timestamp::parse(text(whole, "time")?).ok()?,
             kind: text(whole, "type")?,
             to: text(whole, "to"),
-            from: text(whole, "from"),
             whole,
         })
     }
@@ -128,8 +126,8 @@ pub(super) struct Digest {
 }
 
 impl Digest {
-    /// What a change adds. `frozen` says whether a moment lies in a freeze of a version of the policy.
-    pub(super) fn of(facts: &Facts<'_>, frozen: &dyn Fn(u64, Timestamp) -> bool) -> Self {
+    /// What a change adds. `frozen` says whether the moment of a record lies in a freeze.
+    pub(super) fn of(facts: &Facts<'_>, frozen: &dyn Fn(&Record<'_>) -> bool) -> Self {
         let decisions = || facts.records.iter().filter(|record| record.is_decision());
         let count = |kind: &str| {
             u32::try_from(decisions().filter(|record| record.kind == kind).count()).unwrap_or(u32::MAX)

@@ -11,9 +11,9 @@ use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 use serde_json::{Value as Json, json};
 
 use super::arguments::{Dashboard, Period, Report};
-use super::facts::{Digest, Facts, policy_versions};
+use super::facts::{Digest, Facts, Record, policy_versions};
 use super::lists::Pages;
-use super::objects::{Class, nothing, step};
+use super::objects::{Class, fields, nothing, step};
 use super::report::{Between, Sums};
 use super::vocabulary::Framework;
 use super::{CallOptions, Inner, Progress, Refused};
@@ -42,7 +42,8 @@ pub(super) struct Remembered {
 impl Remembered {
     /// Whether what is remembered is to be used as it is: looking is long, and was done not long ago.
     fn is_fresh(&self, now: Instant) -> bool {
-        self.looked.is_some_and(|(at, took)| took > SHORT_LOOK && now.duration_since(at) < took * PAUSE_FACTOR)
+        self.looked
+            .is_some_and(|(at, took)| took > SHORT_LOOK && now.duration_since(at) < took * PAUSE_FACTOR)
     }
 }
 
@@ -137,7 +138,10 @@ impl Inner {
                 remembered.digests.get(&row.name).is_some_and(|(version, _)| *version == row.version)
             });
             read += (known.len() + moved.len()) as u64;
-            known.iter().filter_map(|row| remembered.digests.get(&row.name)).for_each(|(_, digest)| add(digest));
+            known
+                .iter()
+                .filter_map(|row| remembered.digests.get(&row.name))
+                .for_each(|(_, digest)| add(digest));
             let digests: Vec<Option<Digest>> = self.digests(caller, &moved).try_collect().await?;
             for (row, digest) in moved.into_iter().zip(digests) {
                 let Some(digest) = digest else { continue };
@@ -169,23 +173,59 @@ impl Inner {
     }
 
     async fn digest(self: &Arc<Self>, caller: &Caller, id: &str) -> Result<Option<Digest>, Error> {
-        let facts = match self.objects.ask(caller, (Class::Request, id), "facts", nothing()).await {
+        let mut facts = match self.objects.ask(caller, (Class::Request, id), "facts", nothing()).await {
             Ok((facts, _)) => facts,
             Err(error) if matches!(error.code, Code::ObjectNotFound | Code::NotFound) => return Ok(None),
             Err(error) => return Err(error),
         };
+        self.read_on(caller, id, &mut facts).await?;
         let Some(facts) = Facts::read(&facts) else {
             return Err(Error::new(Code::Internal, format!("the records of {id} cannot be read")));
         };
         let mut policies = HashMap::new();
         for version in policy_versions(&facts) {
-            policies.insert(version, self.policies.at(caller, version).await?);
+            if let Some(policy) = self.policies.at(caller, version).await? {
+                policies.insert(version, policy);
+            }
         }
-        let frozen = |version: u64, at: Timestamp| {
-            policies.get(&version).is_some_and(|policy| calendar::freeze_at(policy, at).is_some())
+        let frozen = |begun: &Record<'_>| match policies.get(&begun.policy_version()) {
+            Some(policy) => calendar::freeze_at(policy, begun.time).is_some(),
+            // Under a policy that is long gone: what its turn has recorded.
+            None => begun.says("freeze").is_some(),
         };
         Ok(Some(Digest::of(&facts, &frozen)))
     }
+
+    /// Reads the records that did not fit into one answer. Of comments no more is kept than that they are there.
+    async fn read_on(&self, caller: &Caller, id: &str, facts: &mut Json) -> Result<(), Error> {
+        let has_more = |json: &Json| json.get("more").and_then(Json::as_bool).unwrap_or(false);
+        let mut is_cut = has_more(facts);
+        while is_cut {
+            let Some(records) = facts.get_mut("audit").and_then(Json::as_array_mut) else { return Ok(()) };
+            let last = records.last().and_then(|record| record.get("seq")?.as_u64()).unwrap_or_default();
+            let params = fields(json!({ "limit": limits::PAGE_MAX, "after_seq": last }));
+            let (mut page, _) =
+                self.objects.ask(&step(caller), (Class::Request, id), "audit", params).await?;
+            is_cut = has_more(&page);
+            let read =
+                page.get_mut("audit").and_then(Json::as_array_mut).map(std::mem::take).unwrap_or_default();
+            if read.is_empty() {
+                return Ok(());
+            }
+            records.extend(read.into_iter().map(in_short));
+        }
+        Ok(())
+    }
+}
+
+/// A record as a report needs it.
+fn in_short(mut record: Json) -> Json {
+    if let Some(fields) =
+        record.as_object_mut().filter(|fields| fields.get("type") == Some(&json!("comment_added")))
+    {
+        fields.retain(|name, _| matches!(name.as_str(), "seq" | "time" | "type"));
+    }
+    record
 }
 
 fn put_together(system: Json, sums: &Sums) -> Json {

@@ -5,6 +5,7 @@ use serde_json::{Value as Json, json};
 
 use super::arguments::{AuditTrail, List};
 use super::objects::{Class, Fields, Objects, fields, nothing, refused, step, text};
+use super::vocabulary::Word as _;
 use super::{Inner, Refused};
 use crate::caller::Caller;
 use crate::error::{Code, Error};
@@ -24,7 +25,8 @@ impl Inner {
             None => 0,
             Some(cursor) => cursor.parse::<u64>().map_err(|_| bad_cursor("get_audit_trail"))?,
         };
-        let params = fields(json!({ "limit": limit.unwrap_or(limits::PAGE_DEFAULT), "after_seq": after_seq }));
+        let params =
+            fields(json!({ "limit": limit.unwrap_or(limits::PAGE_DEFAULT), "after_seq": after_seq }));
         let page = self.ask_change(caller, &id, "audit", params).await?;
         let records = page.get("audit").cloned().unwrap_or_else(|| json!([]));
         let has_more = page.get("more").and_then(Json::as_bool).unwrap_or(false);
@@ -108,7 +110,8 @@ impl<'a> Pages<'a> {
 }
 
 fn bad_cursor(tool: &str) -> Refused {
-    Refused::refusal(format!("cursor must be one that an answer of {tool} gave; leave it out to begin"))
+    let error = format!("cursor must be one that an answer of {tool} gave; leave it out to begin");
+    Refused::Refusal { body: json!({ "success": false, "error": error }), code: Code::InvalidRequest }
 }
 
 fn matches(row: &Json, asked: &List) -> bool {

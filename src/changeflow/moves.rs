@@ -30,19 +30,16 @@ impl Inner {
         options: &CallOptions,
     ) -> Result<Json, Refused> {
         let mut context = self.context(caller).await?;
-        let leaves_calendar = matches!(method, "transition" | "override");
-        let before = if leaves_calendar { Some(self.status(caller, id).await?) } else { None };
-        if let Some(before) = before.as_ref().filter(|_| begins(method, &arguments)) {
-            context.insert("blockers".to_owned(), self.blockers(caller, before).await?);
+        if begins(method, &arguments) {
+            let before = self.status(caller, id).await?;
+            context.insert("blockers".to_owned(), self.blockers(caller, &before).await?);
         }
-        // Asked for before the turn, for after it the change says no more where it was.
-        let scheduled = if leaves_calendar { self.scheduled_at(caller, id).await? } else { None };
         let with = With { context, key: options.idempotency_key.clone(), ..With::default() };
         let called = self.objects.call(caller, (Class::Request, id), (method, arguments), with).await;
-        let (result, _) = called.map_err(|error| refused(id, error))?;
-        if let Some(scheduled) = scheduled
-            && !matches!(text(&result, "status"), Some("scheduled" | "implementing"))
-            && let Err(error) = self.release(caller, id, scheduled).await
+        let (mut result, _) = called.map_err(|error| refused(id, error))?;
+        let released = result.as_object_mut().and_then(|result| result.remove("released"));
+        if let Some(released) = released
+            && let Err(error) = self.release(caller, id, &released).await
         {
             // The change has moved; a place too many on the calendar is found when the day looks full.
             tracing::warn!(change = id, %error, "a reservation is left on the calendar");

@@ -127,9 +127,11 @@ impl Objects {
             unreachable!("updates are answered by updates")
         };
         let read = |text: &Arc<str>| serde_json::from_str(text);
-        updates.iter().map(read).collect::<Result<_, _>>().map_err(|error| {
-            Error::new(Code::Internal, format!("an update cannot be read: {error}"))
-        })
+        updates
+            .iter()
+            .map(read)
+            .collect::<Result<_, _>>()
+            .map_err(|error| Error::new(Code::Internal, format!("an update cannot be read: {error}")))
     }
 
     /// Deletes an object; one that is gone already is fine.

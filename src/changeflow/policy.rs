@@ -156,21 +156,22 @@ impl Policies {
         Ok(self.followed.note(Current::of_answer(&answer)?))
     }
 
-    /// The policy that a version was; the current one if that is not known any more.
-    pub(super) async fn at(&self, caller: &Caller, version: u64) -> Result<Arc<Policy>, Error> {
+    /// The policy that a version was, if that is still known.
+    pub(super) async fn at(&self, caller: &Caller, version: u64) -> Result<Option<Arc<Policy>>, Error> {
         if let Some(policy) = self.followed.known.lock().versions.get(&version) {
-            return Ok(policy.clone());
+            return Ok(Some(policy.clone()));
         }
         let after = (Version(version.saturating_sub(1)), 1);
         let updates = self.objects.updates(caller, (Class::Policy, NAME), after).await?;
-        let update = updates.first().filter(|update| update.get("version").and_then(Json::as_u64) == Some(version));
+        let update =
+            updates.first().filter(|update| update.get("version").and_then(Json::as_u64) == Some(version));
         match update.and_then(|update| update.get("changes")?.get(KEY)) {
             Some(policy) => {
                 let policy = Arc::new(parse(policy)?);
                 remember(&mut self.followed.known.lock().versions, version, policy.clone());
-                Ok(policy)
+                Ok(Some(policy))
             }
-            None => Ok(self.current(caller).await?.policy.clone()),
+            None => Ok(None),
         }
     }
 

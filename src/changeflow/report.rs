@@ -12,7 +12,7 @@ use crate::object::Timestamp;
 
 use super::controls::{Control, Finding, IN_ALL};
 use super::facts::Digest;
-use super::vocabulary::Framework;
+use super::vocabulary::{Framework, Word as _};
 
 /// Times between which something happened; the end is excluded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -136,7 +136,8 @@ impl Sums {
             let was_risky = matches!(change.risk.as_str(), "high" | "critical");
             self.foreseen += u64::from(change.has_failed == was_risky);
         }
-        self.active += u64::from(!matches!(change.status.as_str(), "draft" | "rejected" | "closed" | "cancelled"));
+        self.active +=
+            u64::from(!matches!(change.status.as_str(), "draft" | "rejected" | "closed" | "cancelled"));
         self.pending += u64::from(matches!(change.status.as_str(), "submitted" | "assessing" | "needs_info"));
         for (found, finding) in self.controls.iter_mut().zip(&change.findings) {
             match finding {
@@ -151,7 +152,8 @@ impl Sums {
 
     /// The report.
     pub(super) fn report(&self, framework: Framework, period: Json, stopped_at: Option<&str>) -> Json {
-        let controls: Vec<Json> = self.controls_of(framework).map(|(of, control, found)| shown(of, control, found)).collect();
+        let controls: Vec<Json> =
+            self.controls_of(framework).map(|(of, control, found)| shown(of, control, found)).collect();
         let mut report = json!({
             "success": true,
             "period": period,
@@ -208,7 +210,10 @@ impl Sums {
     }
 
     /// The controls of a framework, or of each, with what they found.
-    fn controls_of(&self, framework: Framework) -> impl Iterator<Item = (Framework, &'static Control, &Found)> {
+    fn controls_of(
+        &self,
+        framework: Framework,
+    ) -> impl Iterator<Item = (Framework, &'static Control, &Found)> {
         let frameworks = match framework {
             Framework::All => &[Framework::Sox, Framework::PciDss, Framework::Gdpr][..],
             Framework::Sox => &[Framework::Sox],
@@ -217,7 +222,8 @@ impl Sums {
         };
         frameworks.iter().flat_map(|of| {
             let all = IN_ALL.iter().zip(&self.controls);
-            all.filter(|(control, _)| control.frameworks.contains(of)).map(|(control, found)| (*of, control, found))
+            all.filter(|(control, _)| control.frameworks.contains(of))
+                .map(|(control, found)| (*of, control, found))
         })
     }
 }

@@ -91,7 +91,10 @@ impl Inner {
                     let asked = (Class::Metrics, day.to_string());
                     match self.objects.ask(&step(caller), (asked.0, &asked.1), "sum", params).await {
                         Ok((sum, _)) => serde_json::from_value(sum).map_err(|error| {
-                            Error::new(Code::Internal, format!("the samples of {day} cannot be read: {error}"))
+                            Error::new(
+                                Code::Internal,
+                                format!("the samples of {day} cannot be read: {error}"),
+                            )
                         }),
                         Err(error) if error.code == Code::ObjectNotFound => Ok(Sum::default()),
                         Err(error) => Err(error),

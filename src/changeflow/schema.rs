@@ -123,8 +123,13 @@ mod tests {
             let properties = tool.output.get("properties").expect("a result has fields");
             assert!(properties["success"]["type"] == "boolean" && properties.get("error").is_some());
             for (name, field) in tool.input.get("properties").and_then(Json::as_object).expect("fields") {
-                assert!(field.get("description").is_some_and(|text| text.as_str().is_some_and(|text| text.len() > 10)),
-                    "{name} of {} says nothing of itself: {field}", tool.name);
+                assert!(
+                    field
+                        .get("description")
+                        .is_some_and(|text| text.as_str().is_some_and(|text| text.len() > 10)),
+                    "{name} of {} says nothing of itself: {field}",
+                    tool.name
+                );
                 assert!(!field.to_string().contains("null"), "{name} of {}: {field}", tool.name);
             }
         }
@@ -132,6 +137,9 @@ mod tests {
 
     #[test]
     fn a_schema_says_what_it_is() {
-        expect_test::expect![[r#""#]].assert_eq(&serde_json::to_string_pretty(&*of_arguments::<super::super::arguments::Approve>()).expect("JSON"));
+        expect_test::expect![[r#""#]].assert_eq(
+            &serde_json::to_string_pretty(&*of_arguments::<super::super::arguments::Approve>())
+                .expect("JSON"),
+        );
     }
 }

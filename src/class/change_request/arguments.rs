@@ -6,7 +6,7 @@ use serde_json::Value as Json;
 
 use crate::class::Parameters;
 use crate::class::parameters::optional;
-use crate::limits::{CHANGE_LIST_MAX, CHANGE_ENTRY_MAX_BYTES};
+use crate::limits::{CHANGE_ENTRY_MAX_BYTES, CHANGE_LIST_MAX};
 use crate::object::{Refusal, Timestamp};
 
 use super::Word;
