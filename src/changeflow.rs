@@ -210,13 +210,16 @@ impl ChangeFlow {
         }
     }
 
-    /// The figures of `metrics_dashboard` of now, at most a few seconds old.
+    /// The figures of `metrics_dashboard` of now, at most a few seconds old. Whoever stops waiting does not stop the
+    /// computation: the next one finds what it came to.
     ///
     /// # Errors
     ///
     /// Those of reading changes.
     pub async fn board(&self, caller: &Caller) -> Result<Json, Error> {
-        self.0.board(caller).await
+        let (flow, caller) = (self.0.clone(), caller.clone());
+        let computed = self.0.tasks.spawn(async move { flow.board(&caller).await }).await;
+        computed.map_err(|_| Error::new(Code::Internal, "the figures could not be computed"))?
     }
 
     /// The policy that holds.

@@ -185,3 +185,164 @@ fn rollback(facts: &Facts<'_>) -> Finding {
             .then(|| format!("its risk is {}, and it has no rollback plan", facts.risk)),
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    /// A change of these fields and records, each `type [from>to] [who] [words]`; what one control finds.
+    fn check(control: &str, fields: Json, records: &[&str], expected: Result<bool, &str>) {
+        let trail: Vec<Json> = (1_u64..).zip(records).filter_map(|(seq, text)| record(seq, text)).collect();
+        let mut facts = json!({"changeId": "CHG-1", "requestor": "eve@example.com", "type": "normal", "riskLevel": "low"});
+        for (name, value) in fields.as_object().expect("fields") {
+            facts[name] = value.clone();
+        }
+        facts["audit"] = json!(trail);
+        let facts = Facts::read(&facts).expect("it is a change");
+        let place = IN_ALL.iter().position(|one| one.word == control).expect("there is such a control");
+        let found = find(&facts, &|begun| begun.whole.get("frozen").is_some());
+        let found = match &found[place] {
+            Finding::Silent => Ok(false),
+            Finding::Kept => Ok(true),
+            Finding::Broken(reason) => Err(reason.as_str()),
+        };
+        assert_eq!(found, expected, "{control}: {records:?}");
+    }
+
+    fn record(seq: u64, text: &str) -> Option<Json> {
+        let mut record =
+            json!({"seq": seq, "time": "2026-11-28T10:00:00.000Z", "who": "local", "policyVersion": 1});
+        let mut words = text.split(' ');
+        match words.next()? {
+            "gap" => return None,
+            "broken" => return Some(json!({"seq": seq})),
+            kind => record["type"] = json!(kind),
+        }
+        for word in words {
+            match word.split_once('>') {
+                Some((from, to)) => (record["from"], record["to"]) = (json!(from), json!(to)),
+                None if word == "justified" || word == "frozen" => record[word] = json!(true),
+                None => record["who"] = json!(word),
+            }
+        }
+        Some(record)
+    }
+
+    #[test]
+    fn nobody_approves_their_own() {
+        let duties = "segregation_of_duties";
+        check(duties, json!({}), &["created eve@example.com"], Ok(false));
+        check(duties, json!({}), &["approved alice.chen"], Ok(true));
+        check(duties, json!({}), &["rejected eve"], Ok(false));
+        let own = "Eve approved a change that eve@example.com asked for";
+        check(duties, json!({}), &["approved alice.chen", "approved Eve"], Err(own));
+        check(duties, json!({}), &["EMERGENCY_OVERRIDE Eve"], Err(own));
+        check(duties, json!({}), &["EMERGENCY_OVERRIDE evelyn"], Ok(true));
+    }
+
+    #[test]
+    fn implementation_is_authorised_before() {
+        let authorised = "authorised_before_implementation";
+        let (assessed, approved) =
+            ("risk_assessed submitted>assessing", "approved assessing>approved alice.chen");
+        let begun = "state_change scheduled>implementing";
+        check(authorised, json!({}), &["created", assessed, approved], Ok(false));
+        check(authorised, json!({}), &["created", assessed, approved, begun], Ok(true));
+        check(authorised, json!({}), &["created", "EMERGENCY_OVERRIDE submitted>approved", begun], Ok(true));
+        check(
+            authorised,
+            json!({}),
+            &[approved, begun],
+            Err("it was implemented without an assessment (record 2)"),
+        );
+        check(
+            authorised,
+            json!({}),
+            &[assessed, "approved alice.chen", begun],
+            Err("it was implemented without approvals (record 3)"),
+        );
+        check(
+            authorised,
+            json!({}),
+            &[assessed, begun, approved, "EMERGENCY_OVERRIDE"],
+            Err("it was implemented without approvals (record 2)"),
+        );
+    }
+
+    #[test]
+    fn emergencies_are_reviewed() {
+        let reviewed = "emergencies_reviewed";
+        let emergency = || json!({"type": "emergency"});
+        let done = "implemented implementing>review";
+        check(reviewed, json!({}), &[done], Ok(false));
+        check(reviewed, emergency(), &["state_change approved>implementing"], Ok(false));
+        check(reviewed, emergency(), &[done, "reviewed", "closed review>closed"], Ok(true));
+        let open = "it was implemented (record 1) and has not been reviewed";
+        check(reviewed, emergency(), &[done], Err(open));
+        let open = "it was implemented (record 2) and has not been reviewed";
+        check(reviewed, json!({}), &["EMERGENCY_OVERRIDE submitted>approved", done], Err(open));
+    }
+
+    #[test]
+    fn freezes_are_respected() {
+        let freezes = "freezes_respected";
+        let (begun, frozen) =
+            ("state_change scheduled>implementing", "state_change scheduled>implementing frozen");
+        check(freezes, json!({}), &["created frozen"], Ok(false));
+        check(freezes, json!({}), &["scheduled approved>scheduled", begun], Ok(true));
+        check(freezes, json!({}), &["scheduled approved>scheduled justified", frozen], Ok(true));
+        check(freezes, json!({}), &["EMERGENCY_OVERRIDE submitted>approved", frozen], Ok(true));
+        check(freezes, json!({}), &["EMERGENCY_OVERRIDE", "scheduled approved>scheduled", frozen], Ok(true));
+        let broken = "it was implemented in a freeze at 2026-11-28T10:00:00.000Z (record 2)";
+        check(freezes, json!({}), &["scheduled approved>scheduled", frozen], Err(broken));
+        check(freezes, json!({}), &["created", frozen, "EMERGENCY_OVERRIDE"], Err(broken));
+        let again = "it was implemented in a freeze at 2026-11-28T10:00:00.000Z (record 4)";
+        let unjustified =
+            ["scheduled justified", "unscheduled scheduled>approved", "scheduled approved>scheduled", frozen];
+        check(freezes, json!({}), &unjustified, Err(again));
+    }
+
+    #[test]
+    fn trails_have_no_gap() {
+        let complete = "audit_complete";
+        check(complete, json!({}), &["created", "submitted draft>submitted"], Ok(true));
+        check(complete, json!({}), &["created", "gap", "closed"], Err("record 2 is missing before 3"));
+        check(complete, json!({}), &["gap", "created"], Err("record 1 is missing before 2"));
+        check(complete, json!({}), &[], Err("it has no records"));
+        check(complete, json!({}), &["created", "broken"], Err("1 entries of its trail are no records"));
+    }
+
+    #[test]
+    fn risky_changes_have_a_way_back() {
+        let rollback = "rollback_planned";
+        let risky = |level: &str, plan: &str| json!({"riskLevel": level, "rollbackPlan": plan});
+        let submitted = ["created", "submitted draft>submitted"];
+        check(rollback, risky("medium", ""), &submitted, Ok(false));
+        check(rollback, risky("high", "back"), &submitted, Ok(true));
+        check(rollback, risky("high", " "), &submitted, Err("its risk is high, and it has no rollback plan"));
+        check(
+            rollback,
+            json!({"riskLevel": "critical"}),
+            &submitted,
+            Err("its risk is critical, and it has no rollback plan"),
+        );
+        check(rollback, json!({"riskLevel": "critical"}), &["created"], Ok(false));
+        let dropped = ["created", "submitted draft>submitted", "cancelled submitted>cancelled"];
+        check(rollback, json!({"riskLevel": "critical"}), &dropped, Ok(false));
+        let too_late = [
+            "submitted draft>submitted",
+            "state_change scheduled>implementing",
+            "cancelled implementing>cancelled",
+        ];
+        check(rollback, risky("high", ""), &too_late, Err("its risk is high, and it has no rollback plan"));
+    }
+
+    #[test]
+    fn every_framework_has_controls() {
+        for framework in [Framework::Sox, Framework::PciDss, Framework::Gdpr] {
+            assert!(IN_ALL.iter().any(|control| control.frameworks.contains(&framework)), "{framework:?}");
+        }
+    }
+}

@@ -240,3 +240,131 @@ fn shown(framework: Framework, control: &Control, found: &Found) -> Json {
         "violationCount": found.violations.count,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::facts::Facts;
+    use super::*;
+
+    /// A change whose records are `minute type [from>to]`, from a beginning on.
+    fn change(id: &str, fields: Json, records: &[&str]) -> Digest {
+        let trail = (1_u64..).zip(records).map(|(seq, text)| {
+            let mut words = text.split(' ');
+            let minute: u64 = words.next().and_then(|word| word.parse().ok()).expect("a minute");
+            let time = Timestamp(1_795_824_000_000).plus_ms(minute * 60_000);
+            let mut record = json!({"seq": seq, "time": time, "type": words.next(), "who": "alice.chen"});
+            if let Some((from, to)) = words.next().and_then(|word| word.split_once('>')) {
+                (record["from"], record["to"]) = (json!(from), json!(to));
+            }
+            if let Some(word) = words.next() {
+                record["slaCompliant"] = json!(word == "in-time");
+            }
+            record
+        });
+        let mut facts = json!({"changeId": id, "requestor": "eve", "type": "normal", "riskLevel": "low",
+            "audit": trail.collect::<Vec<_>>()});
+        for (name, value) in fields.as_object().expect("fields") {
+            facts[name] = value.clone();
+        }
+        Digest::of(&Facts::read(&facts).expect("it is a change"), &|_| false)
+    }
+
+    const APPROVED: [&str; 4] = [
+        "0 created",
+        "0 submitted draft>submitted",
+        "1 risk_assessed submitted>assessing",
+        "31 approved assessing>approved in-time",
+    ];
+
+    fn approved(more: &[&'static str]) -> Vec<&'static str> {
+        [&APPROVED[..], more].concat()
+    }
+
+    fn company() -> Sums {
+        let closed = approved(&[
+            "40 scheduled approved>scheduled",
+            "50 state_change scheduled>implementing",
+            "60 implemented implementing>review",
+            "120 reviewed",
+            "120 closed review>closed",
+        ]);
+        let failed = approved(&[
+            "40 scheduled approved>scheduled",
+            "50 state_change scheduled>implementing",
+            "60 rollback_initiated implementing>failed",
+        ]);
+        let rejected = [
+            "0 created",
+            "0 submitted draft>submitted",
+            "1 risk_assessed submitted>assessing",
+            "90 sla_breach",
+            "91 rejected assessing>rejected late",
+        ];
+        let overridden =
+            ["0 created", "0 submitted draft>submitted", "2 EMERGENCY_OVERRIDE submitted>approved"];
+        let mut sums = Sums::default();
+        for digest in [
+            change("CHG-A", json!({"environment": "production"}), &closed),
+            change(
+                "CHG-B",
+                json!({"riskLevel": "high", "rollbackPlan": "back", "environment": "staging"}),
+                &failed,
+            ),
+            change("CHG-C", json!({"environment": "production"}), &rejected),
+            change("CHG-D", json!({"type": "emergency"}), &overridden),
+            change("CHG-E", json!({}), &["0 created"]),
+            change("CHG-F", json!({}), &["0 created", "5 submitted draft>submitted"]),
+        ] {
+            sums.add(&digest);
+        }
+        sums
+    }
+
+    #[test]
+    fn a_report_adds_up() {
+        let report = company().report(Framework::Sox, json!({"start": null, "end": null}), None);
+        let text = serde_json::to_string_pretty(&report).expect("JSON");
+        expect_test::expect_file!["./report.json"].assert_eq(&text);
+    }
+
+    #[test]
+    fn a_dashboard_adds_up() {
+        let (changes, compliance) = company().dashboard();
+        assert_eq!(
+            changes,
+            json!({"active": 3, "pendingApprovals": 1, "avgApprovalTime": 31.0, "successRate": 0.5})
+        );
+        // Decided were A, B and C, of which C late; finished A and B, both as their risk foretold.
+        assert_eq!(compliance, json!({"auditScore": 100.0, "slaCompliance": 2.0 / 3.0, "riskAccuracy": 1.0}));
+    }
+
+    #[test]
+    fn of_nothing_nothing_is_measured() {
+        let (changes, compliance) = Sums::default().dashboard();
+        assert_eq!(
+            changes,
+            json!({"active": 0, "pendingApprovals": 0, "avgApprovalTime": null, "successRate": null})
+        );
+        assert_eq!(compliance, json!({"auditScore": null, "slaCompliance": null, "riskAccuracy": null}));
+        let report = Sums::default().report(Framework::All, Json::Null, Some("CHG-9"));
+        assert_eq!(report["metrics"]["emergencyRate"], Json::Null);
+        assert_eq!(report["stoppedAt"], "CHG-9");
+        assert_eq!(report["auditScore"], 100.0);
+        assert_eq!(report["controls"].as_array().map(Vec::len), Some(13));
+    }
+
+    #[test]
+    fn lists_are_bounded_and_counts_are_not() {
+        let mut sums = Sums::default();
+        let most = limits::REPORT_LISTED_MAX as u64;
+        for number in 0..most + 5 {
+            let environment = json!({"environment": format!("e{number}"), "type": "emergency"});
+            sums.add(&change(&format!("CHG-{number}"), environment, &["0 created"]));
+        }
+        let report = sums.report(Framework::Gdpr, Json::Null, None);
+        assert_eq!(report["emergencyChanges"].as_array().map(Vec::len), Some(limits::REPORT_LISTED_MAX));
+        assert_eq!(report["emergencyCount"], most + 5);
+        assert_eq!(report["byEnvironment"]["other"], 5);
+        assert_eq!(report["controls"][1]["evidenceCount"], most + 5);
+    }
+}
