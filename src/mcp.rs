@@ -9,9 +9,7 @@ mod exchange;
 mod failure;
 mod objects;
 
-pub use catalog::{
-    Arguments, Catalog, Followed, Generations, ResourcePage, Source, Tasks, Tool, ToolAnswer,
-};
+pub use catalog::{Arguments, Catalog, Followed, Generations, ResourcePage, Source, Tasks, Tool, ToolAnswer};
 pub use exchange::{Client, Era, Exchange, Question, Reporter};
 pub use failure::Failure;
 pub use objects::Objects;
