@@ -206,7 +206,9 @@ pub const CHANGE_LIST_MAX: usize = 1_000;
 pub const CHANGE_ENTRY_MAX_BYTES: usize = 256;
 /// Assessments of one change request, which lie under one key; also decisions on it.
 pub const CHANGE_DECISIONS_MAX: usize = 200;
-/// What an assessor says of one factor, in bytes of JSON.
+/// Factors that an assessor says something of.
+pub const CHANGE_FACTORS_MAX: usize = 8;
+/// What an assessor says of one factor, in bytes of its name and its JSON.
 pub const CHANGE_FACTOR_MAX_BYTES: usize = 1024;
 /// Audit records in the status of a change request: the last ones.
 pub const CHANGE_STATUS_RECORDS: u64 = 20;
@@ -241,6 +243,10 @@ const _: () = assert!(VALUE_MAX_BYTES < BODY_MAX_BYTES, "a value arrives in a bo
 const _: () = assert!(
     2 * CHANGE_DECISIONS_MAX * (CHANGE_REMARK_MAX_BYTES + CHANGE_NAME_MAX_BYTES) < VALUE_MAX_BYTES,
     "the decisions on a change fit under their key, even if each of their characters is escaped"
+);
+const _: () = assert!(
+    CHANGE_DECISIONS_MAX * (CHANGE_FACTORS_MAX * CHANGE_FACTOR_MAX_BYTES) < VALUE_MAX_BYTES - 256 * 1024,
+    "the assessments of a change fit under their key, with what the rules add"
 );
 const _: () = assert!(
     2 * (3 * CHANGE_TEXT_MAX_BYTES + 2 * CHANGE_LIST_MAX * CHANGE_ENTRY_MAX_BYTES) < VALUE_MAX_BYTES,

@@ -9,15 +9,32 @@
 //! deleted, a record never changed.
 
 pub mod approval;
-mod arguments;
 pub mod audit;
 pub mod calendar;
+pub mod change;
 pub mod moment;
 pub mod policy;
-mod priority;
 pub mod risk;
+pub mod schedule;
 pub mod sla;
 pub mod states;
+
+mod arguments;
+mod assess;
+mod comment;
+mod create;
+mod decide;
+mod desk;
+mod details;
+mod guards;
+mod override_;
+mod priority;
+mod questions;
+mod steps;
+#[cfg(test)]
+mod tests;
+mod transition;
+mod update;
 mod words;
 
 use serde_json::Value as Json;
@@ -25,8 +42,10 @@ use serde_json::Value as Json;
 use crate::object::{Key, Refusal, Turn};
 
 use super::{Access, Class, Parameters};
+use desk::Desk;
 
 pub use audit::{Event, Record};
+pub use change::Change;
 pub use policy::Policy;
 pub use priority::priority;
 pub use states::State;
@@ -42,8 +61,34 @@ impl Class for ChangeRequest {
     }
 
     fn call(&self, turn: &mut Turn<'_>, method: &str, parameters: Parameters) -> Result<Json, Refusal> {
-        let _ = (turn, parameters);
-        Err(Refusal::MethodNotFound { method: method.to_owned() })
+        match method {
+            "create" => create::run(turn, &parameters),
+            "update" => update::run(turn, &parameters),
+            "assess" => assess::run(turn, &parameters),
+            "decide" => decide::run(turn, &parameters),
+            "schedule" => schedule::run(turn, &parameters),
+            "transition" => transition::run(turn, &parameters),
+            "override" => override_::run(turn, &parameters),
+            "comment" => comment::run(turn, &parameters),
+            _ => Err(Refusal::MethodNotFound { method: method.to_owned() }),
+        }
+    }
+
+    fn ask(&self, turn: &mut Turn<'_>, question: &str, parameters: &Parameters) -> Result<Json, Refusal> {
+        match question {
+            "status" => questions::status(turn),
+            "summary" => questions::summary(turn),
+            "audit" => questions::audit(turn, parameters),
+            "facts" => questions::facts(turn),
+            _ => Err(Refusal::MethodNotFound { method: question.to_owned() }),
+        }
+    }
+
+    /// A deadline's warning, or the deadline itself.
+    fn alarm(&self, turn: &mut Turn<'_>) -> Result<(), Refusal> {
+        let mut desk = Desk::open_for_alarm(turn)?;
+        desk.record_due()?;
+        desk.close()
     }
 
     fn put(&self, _: &mut Turn<'_>, _: &Key, _: Json) -> Result<(), Refusal> {

@@ -6,7 +6,7 @@ use serde_json::Value as Json;
 
 use crate::class::Parameters;
 use crate::class::parameters::optional;
-use crate::limits::{CHANGE_ENTRY_MAX_BYTES, CHANGE_LIST_MAX};
+use crate::limits::{CHANGE_ENTRY_MAX_BYTES, CHANGE_LIST_MAX, CHANGE_NAME_MAX_BYTES};
 use crate::object::{Refusal, Timestamp};
 
 use super::Word;
@@ -23,23 +23,23 @@ pub(super) fn require(parameters: &Parameters, shown: &str, names: &[&str]) -> R
     Err(Refusal::invalid(format!("Missing required parameters: {shown}")))
 }
 
-/// A text; nothing if it is absent or empty.
+/// A text as it was given; nothing if it is absent or blank.
 pub(super) fn text(parameters: &Parameters, name: &str, max_bytes: usize) -> Result<Option<String>, Refusal> {
     let Some(value) = optional(parameters, name) else { return Ok(None) };
     let text = value.as_str().ok_or_else(|| Refusal::invalid(format!("{name} must be a text")))?;
-    let text = text.trim();
     ensure_text(name, text, max_bytes)?;
-    Ok(if text.is_empty() { None } else { Some(text.to_owned()) })
+    Ok(if text.trim().is_empty() { None } else { Some(text.to_owned()) })
 }
 
-/// A text that has to be there; whoever calls has [`require`]d it.
-pub(super) fn required_text(
-    parameters: &Parameters,
-    name: &str,
-    max_bytes: usize,
-) -> Result<String, Refusal> {
-    text(parameters, name, max_bytes)?
-        .ok_or_else(|| Refusal::invalid(format!("Missing required parameters: {name}")))
+/// A name, without the spaces around it; nothing if it is absent or blank.
+pub(super) fn name(parameters: &Parameters, name: &str) -> Result<Option<String>, Refusal> {
+    let text = text(parameters, name, CHANGE_NAME_MAX_BYTES)?;
+    Ok(text.map(|text| text.trim().to_owned()))
+}
+
+/// What has to be there; whoever calls has [`require`]d it.
+pub(super) fn there(found: Option<String>, name: &str) -> Result<String, Refusal> {
+    found.ok_or_else(|| Refusal::invalid(format!("Missing required parameters: {name}")))
 }
 
 /// A list of names.
