@@ -6,7 +6,7 @@
 
 mod arguments;
 mod results;
-mod schema;
+pub(crate) mod schema;
 mod tools;
 mod vocabulary;
 

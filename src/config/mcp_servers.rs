@@ -121,7 +121,9 @@ pub(super) fn render(servers: &BTreeMap<String, McpServer>, text: &mut String) {
         text.push_str("# [mcpServers.everything]\n# command = \"npx\"\n# args = [\"-y\", \"@modelcontextprotocol/server-everything\"]\n");
     }
     for (name, server) in servers {
-        let hide = |values: &BTreeMap<String, String>| values.keys().map(|key| (key.clone(), "…".to_owned())).collect();
+        let hide = |values: &BTreeMap<String, String>| {
+            values.keys().map(|key| (key.clone(), "…".to_owned())).collect()
+        };
         let shown = McpServer { env: hide(&server.env), headers: hide(&server.headers), ..server.clone() };
         let table = toml::to_string(&shown).expect("a server is a TOML table");
         // Tables within it need their whole name.

@@ -178,7 +178,9 @@ impl Exchange {
         if let (Some(logger), Some(params)) = (logger, params.as_object_mut()) {
             params.insert("logger".to_owned(), logger.into());
         }
-        self.outbox.put(&json!({ "jsonrpc": "2.0", "method": "notifications/message", "params": params })).await;
+        self.outbox
+            .put(&json!({ "jsonrpc": "2.0", "method": "notifications/message", "params": params }))
+            .await;
     }
 
     /// Asks the client something. The key is the question's own within this request.
