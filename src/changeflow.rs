@@ -19,7 +19,7 @@ mod report;
 mod results;
 mod samples;
 mod schedule;
-mod schema;
+pub(crate) mod schema;
 mod tools;
 mod vocabulary;
 

@@ -26,6 +26,7 @@ pub mod live;
 pub mod mcp;
 pub mod object;
 pub mod operate;
+mod outgoing;
 pub mod runtime;
 pub mod server;
 pub mod telemetry;

@@ -166,6 +166,8 @@ pub const SUBSCRIBER_MAX_FRAMES: usize = 1_024;
 pub const SUBSCRIBER_MAX_BYTES: usize = 4 * 1024 * 1024;
 /// Subscriptions of one socket; beyond it the socket is closed with 4529.
 pub const SOCKET_MAX_SUBSCRIPTIONS: usize = 10_000;
+/// Values that a completion offers at once, as the protocol bounds them.
+pub const COMPLETIONS_MAX: usize = 100;
 /// Requests of one client over standard input and output that are on their way at once; beyond it the input waits.
 pub const MCP_STDIO_REQUESTS_MAX: usize = 64;
 /// Times that an answer is taken up again whose connection broke, and tries of each.

@@ -5,11 +5,16 @@
 //! ours in objects.
 
 mod catalog;
+mod changes;
 mod exchange;
 mod failure;
 mod objects;
+mod prompts;
+pub mod upstream;
 
 pub use catalog::{Arguments, Catalog, Followed, Generations, ResourcePage, Source, Tasks, Tool, ToolAnswer};
+pub use changes::Changes;
 pub use exchange::{Client, Era, Exchange, Question, Reporter};
 pub use failure::Failure;
 pub use objects::Objects;
+pub use prompts::Prompts;

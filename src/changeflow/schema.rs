@@ -7,7 +7,7 @@ use schemars::{JsonSchema, Schema};
 use serde_json::{Map, Value as Json, json};
 
 /// The schema of a tool's arguments. What is optional is left out, or `null`, which counts as left out.
-pub(super) fn of_arguments<T: JsonSchema>() -> Arc<Map<String, Json>> {
+pub(crate) fn of_arguments<T: JsonSchema>() -> Arc<Map<String, Json>> {
     let settings = SchemaSettings::draft2020_12().for_deserialize();
     let mut schema = generate::<T>(settings);
     walk(&mut schema, &mut |object| {
@@ -18,7 +18,7 @@ pub(super) fn of_arguments<T: JsonSchema>() -> Arc<Map<String, Json>> {
 }
 
 /// The schema of a tool's result, which fits refusals too: only `success` is required.
-pub(super) fn of_result<T: JsonSchema>() -> Arc<Map<String, Json>> {
+pub(crate) fn of_result<T: JsonSchema>() -> Arc<Map<String, Json>> {
     let mut schema = generate::<T>(SchemaSettings::draft2020_12().for_serialize());
     walk(&mut schema, &mut |object| {
         without_widths(object);

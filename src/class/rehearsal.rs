@@ -76,6 +76,12 @@ impl Rehearsal {
         self.caller.request_id = request_id.into();
     }
 
+    /// Who asks.
+    #[must_use]
+    pub fn caller(&self) -> &Caller {
+        &self.caller
+    }
+
     /// What the class's module gives into the turns from here on.
     pub fn set_context(&mut self, context: Json) {
         self.context = map(context);

@@ -19,19 +19,23 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use futures_util::future::BoxFuture;
+
 use parking_lot::{Mutex, RwLock};
 use rmcp::RoleClient;
 use rmcp::model::{
-    CallToolRequest, CallToolRequestParams, CallToolResult, ClientRequest, CompleteRequest,
+    ArgumentInfo, CallToolRequest, CallToolRequestParams, CallToolResult, ClientRequest, CompleteRequest,
     CompleteRequestParams, CompletionInfo, ErrorCode, ErrorData, GetPromptRequest, GetPromptRequestParams,
     GetPromptResult, JsonObject, Prompt, ReadResourceRequest, ReadResourceRequestParams, ReadResourceResult,
-    Reference, Resource, ResourceTemplate, ServerResult, Tool,
+    Reference, ResourceTemplate, ServerResult,
 };
 use rmcp::service::{Peer, PeerRequestOptions, ServiceError};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::catalog::{Arguments, Generations, ResourcePage, ToolAnswer};
+use super::{Exchange, Failure};
 use breaker::Breaker;
 pub use line::{Heard, Listener};
 use offer::Offer;
@@ -77,7 +81,7 @@ pub struct Upstreams(Arc<Shared>);
 struct Shared {
     servers: BTreeMap<String, Arc<Server>>,
     /// Counts the changes of what all servers offer.
-    changed: Arc<watch::Sender<u64>>,
+    changed: Arc<watch::Sender<Generations>>,
     stopping: CancellationToken,
     keepers: TaskTracker,
 }
@@ -92,7 +96,7 @@ pub(super) struct Server {
     peer: RwLock<Option<Peer<RoleClient>>>,
     breaker: Mutex<Breaker>,
     line: Arc<line::Switchboard>,
-    changed: Arc<watch::Sender<u64>>,
+    changed: Arc<watch::Sender<Generations>>,
     started: AtomicU64,
 }
 
@@ -113,7 +117,7 @@ impl Upstreams {
     /// Begins to reach the servers. Names come from the configuration, which has checked them.
     #[must_use]
     pub fn start(servers: BTreeMap<String, UpstreamOptions>) -> Self {
-        let changed = Arc::new(watch::Sender::new(0));
+        let changed = Arc::new(watch::Sender::new(Generations::default()));
         let (stopping, keepers) = (CancellationToken::new(), TaskTracker::new());
         let servers = servers.into_iter().map(|(name, options)| {
             let server = Arc::new(Server {
@@ -140,12 +144,6 @@ impl Upstreams {
         self.0.keepers.wait().await;
     }
 
-    /// Counts the changes of what the servers offer.
-    #[must_use]
-    pub fn changed(&self) -> watch::Receiver<u64> {
-        self.0.changed.subscribe()
-    }
-
     /// How each server is.
     #[must_use]
     pub fn states(&self) -> Vec<UpstreamState> {
@@ -158,45 +156,15 @@ impl Upstreams {
         self.0.servers.values().map(state).collect()
     }
 
-    /// The tools of all servers, in the order of their names.
-    #[must_use]
-    pub fn tools(&self) -> Vec<Tool> {
-        self.offers(|offer| &offer.tools)
-    }
-
-    /// The resources of all servers.
-    #[must_use]
-    pub fn resources(&self) -> Vec<Resource> {
-        self.offers(|offer| &offer.resources)
-    }
-
-    /// The resource templates of all servers.
-    #[must_use]
-    pub fn templates(&self) -> Vec<ResourceTemplate> {
-        self.offers(|offer| &offer.templates)
-    }
-
-    /// The prompts of all servers.
-    #[must_use]
-    pub fn prompts(&self) -> Vec<Prompt> {
-        self.offers(|offer| &offer.prompts)
-    }
-
     fn offers<T: Clone>(&self, part: impl Fn(&Offer) -> &Vec<T>) -> Vec<T> {
         self.0.servers.values().flat_map(|server| part(&server.offer.read()).clone()).collect()
-    }
-
-    /// Whether a name of a tool or prompt, or the address of a resource, has the form of a server's.
-    #[must_use]
-    pub fn owns(name_or_uri: &str) -> bool {
-        offer::split_name(name_or_uri).is_some() || offer::split_uri(name_or_uri).is_some()
     }
 
     /// Calls a server's tool.
     ///
     /// # Errors
     /// That there is no such server or tool, that it does not answer, or what it says itself.
-    pub async fn call_tool(
+    async fn call_tool(
         &self,
         name: &str,
         arguments: Option<JsonObject>,
@@ -219,7 +187,7 @@ impl Upstreams {
     ///
     /// # Errors
     /// As [`Upstreams::call_tool`].
-    pub async fn read_resource(&self, uri: &str) -> Result<ReadResourceResult, ErrorData> {
+    async fn read_resource(&self, uri: &str) -> Result<ReadResourceResult, ErrorData> {
         let (server, own) = self.find(offer::split_uri(uri))?;
         let params = ReadResourceRequestParams::new(own.to_owned());
         let request = ClientRequest::ReadResourceRequest(ReadResourceRequest::new(params));
@@ -233,7 +201,7 @@ impl Upstreams {
     ///
     /// # Errors
     /// As [`Upstreams::call_tool`].
-    pub async fn get_prompt(
+    async fn get_prompt(
         &self,
         name: &str,
         arguments: Option<JsonObject>,
@@ -252,7 +220,10 @@ impl Upstreams {
     ///
     /// # Errors
     /// As [`Upstreams::call_tool`].
-    pub async fn complete(&self, mut params: CompleteRequestParams) -> Result<CompletionInfo, ErrorData> {
+    async fn complete_argument(
+        &self,
+        mut params: CompleteRequestParams,
+    ) -> Result<CompletionInfo, ErrorData> {
         let (server, own) = match &params.r#ref {
             Reference::Prompt(prompt) => self.find(offer::split_name(&prompt.name))?,
             Reference::Resource(template) => self.find(offer::split_uri(&template.uri))?,
@@ -336,8 +307,19 @@ impl Server {
     /// What it offers is another from now on.
     fn offers(&self, offer: Offer) {
         let before = std::mem::replace(&mut *self.offer.write(), Arc::new(offer));
-        if *before != **self.offer.read() {
-            self.changed.send_modify(|changes| *changes += 1);
+        let now = self.offer.read().clone();
+        let is_new = |changed: bool| u64::from(changed);
+        let changed = Generations {
+            tools: is_new(before.tools != now.tools),
+            resources: is_new(before.resources != now.resources || before.templates != now.templates),
+            prompts: is_new(before.prompts != now.prompts),
+        };
+        if changed != Generations::default() {
+            self.changed.send_modify(|generations| {
+                generations.tools += changed.tools;
+                generations.resources += changed.resources;
+                generations.prompts += changed.prompts;
+            });
         }
     }
 }
@@ -348,4 +330,102 @@ fn terminated() -> ErrorData {
 
 fn unavailable(detail: impl Into<std::borrow::Cow<'static, str>>) -> ErrorData {
     ErrorData::new(ErrorCode::INTERNAL_ERROR, detail, None)
+}
+
+impl super::Source for Upstreams {
+    fn name(&self) -> &'static str {
+        "upstream"
+    }
+
+    fn tools(&self) -> Vec<super::Tool> {
+        self.offers(|offer| &offer.tools).into_iter().map(Into::into).collect()
+    }
+
+    fn call<'a>(
+        &'a self,
+        exchange: &'a Exchange,
+        tool: &'a str,
+        arguments: Arguments,
+    ) -> BoxFuture<'a, Result<ToolAnswer, Failure>> {
+        Box::pin(async move {
+            let listener = exchange.wants_progress().then(|| {
+                let reporter = exchange.reporter();
+                let listener: Listener = Arc::new(move |heard| {
+                    reporter.progress(heard.progress, heard.total, heard.message.as_deref());
+                });
+                listener
+            });
+            let result = tokio::select! {
+                result = self.call_tool(tool, Some(arguments), listener) => result?,
+                () = exchange.cancelled() => return Err(Failure::Cancelled),
+            };
+            Ok(ToolAnswer::Content(result))
+        })
+    }
+
+    fn resources<'a>(
+        &'a self,
+        _: &'a Exchange,
+        _: Option<&'a str>,
+    ) -> BoxFuture<'a, Result<ResourcePage, Failure>> {
+        // The servers have listed them: they fit into one page of theirs, and so of ours.
+        Box::pin(async {
+            Ok(ResourcePage { resources: self.offers(|offer| &offer.resources), cursor: None })
+        })
+    }
+
+    fn templates(&self) -> Vec<ResourceTemplate> {
+        self.offers(|offer| &offer.templates)
+    }
+
+    fn read<'a>(
+        &'a self,
+        _: &'a Exchange,
+        uri: &'a str,
+    ) -> BoxFuture<'a, Result<Option<ReadResourceResult>, Failure>> {
+        Box::pin(async move {
+            if offer::split_uri(uri).is_none() {
+                return Ok(None);
+            }
+            Ok(Some(self.read_resource(uri).await?))
+        })
+    }
+
+    fn prompts(&self) -> Vec<Prompt> {
+        self.offers(|offer| &offer.prompts)
+    }
+
+    fn prompt<'a>(
+        &'a self,
+        _: &'a Exchange,
+        name: &'a str,
+        arguments: Arguments,
+    ) -> BoxFuture<'a, Result<GetPromptResult, Failure>> {
+        Box::pin(async move { Ok(self.get_prompt(name, Some(arguments)).await?) })
+    }
+
+    fn complete<'a>(
+        &'a self,
+        _: &'a Exchange,
+        reference: &'a Reference,
+        argument: &'a str,
+        begun: &'a str,
+    ) -> BoxFuture<'a, Result<Option<CompletionInfo>, Failure>> {
+        Box::pin(async move {
+            let is_ours = match reference {
+                Reference::Prompt(prompt) => offer::split_name(&prompt.name).is_some(),
+                Reference::Resource(template) => offer::split_uri(&template.uri).is_some(),
+                _ => false,
+            };
+            if !is_ours {
+                return Ok(None);
+            }
+            let argument = ArgumentInfo::new(argument, begun);
+            Ok(Some(self.complete_argument(CompleteRequestParams::new(reference.clone(), argument)).await?))
+        })
+    }
+
+    fn generations(&self) -> Option<watch::Receiver<Generations>> {
+        Some(self.0.changed.subscribe())
+    }
 }

@@ -58,7 +58,7 @@ impl Exchange {
     pub(super) fn new(server: &str, timeout: Duration) -> Result<Self, Failure> {
         // It checks the address.
         let url = format!("{}/mcp", Client::new(server, timeout)?.base());
-        let http = reqwest::Client::builder()
+        let http = crate::outgoing::plain()
             .no_proxy()
             .redirect(reqwest::redirect::Policy::none())
             .user_agent(concat!("stead/", env!("CARGO_PKG_VERSION")))

@@ -24,6 +24,7 @@ use crate::limits::{
     UPSTREAM_LIST_WITHIN, UPSTREAM_LOG_LINE_MAX_BYTES, UPSTREAM_PAUSE_FIRST, UPSTREAM_PAUSE_MAX,
     UPSTREAM_START_WITHIN, UPSTREAM_STOPS_WITHIN, UPSTREAM_WELL_AFTER,
 };
+use crate::outgoing;
 
 /// What a child process has of this one's environment: what a login has, and so no secret of ours.
 const INHERITED: [&str; 8] = ["HOME", "LANG", "LOGNAME", "PATH", "SHELL", "TERM", "TMPDIR", "USER"];
@@ -35,6 +36,8 @@ type Running = RunningService<RoleClient, Line>;
 enum Failure {
     #[error("its program does not start: {0}")]
     Spawn(std::io::Error),
+    #[error(transparent)]
+    Trust(#[from] outgoing::Error),
     #[error("a header of its configuration is none: {0}")]
     Header(String),
     #[error("it cannot be asked over HTTP: {0}")]
@@ -121,10 +124,10 @@ async fn connect(
             Way::Url { url, headers } => {
                 let config = StreamableHttpClientTransportConfig::with_uri(url.as_str())
                     .custom_headers(parse_headers(headers)?);
-                let client = reqwest::Client::builder()
-                    .redirect(reqwest::redirect::Policy::none())
-                    .build()
-                    .map_err(Failure::Http)?;
+                let is_secret = url.starts_with("https:");
+                let client = if is_secret { outgoing::trusting()? } else { outgoing::plain() };
+                let client =
+                    client.redirect(reqwest::redirect::Policy::none()).build().map_err(Failure::Http)?;
                 let transport = StreamableHttpClientTransport::with_client(client, config);
                 line.serve_with_lifecycle(transport, lifecycle)
                     .await
