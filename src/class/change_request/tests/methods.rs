@@ -427,14 +427,17 @@ fn a_change_from_its_beginning_to_its_end() {
 #[test]
 fn an_override_s_result() {
     let mut trial = Trial::submitted("normal");
-    check(&trial.authorize("alice.chen").unwrap(), expect![[r#"
+    check(
+        &trial.authorize("alice.chen").unwrap(),
+        expect![[r#"
         {
           "changeId": "CHG-20261012-AAAAAA",
           "reviewDue": "2026-10-15T10:00:00.000Z",
           "status": "approved",
           "success": true,
           "type": "emergency"
-        }"#]]);
+        }"#]],
+    );
     assert_eq!(
         trial.refused("override", json!({ "justification": "again", "authorizedBy": "bob.williams" })),
         "An override by alice.chen stands already, since 2026-10-12T10:00:00.000Z"
@@ -707,7 +710,15 @@ fn an_update_records_what_it_replaces() {
     assert_eq!(before, trial.seen(), "what is the same already changes nothing");
     let updated =
         trial.call("update", json!({ "title": "Payment", "environment": "", "impact": "high" })).unwrap();
-    check(&updated, expect![[r#""#]]);
+    check(&updated, expect![[r#"
+        {
+          "changeId": "CHG-20261012-AAAAAA",
+          "priority": "high",
+          "riskLevel": "high",
+          "riskScore": 90,
+          "status": "submitted",
+          "success": true
+        }"#]]);
     let last = trial.records().pop().unwrap();
     assert_eq!(last.more["fields"], json!(["environment", "impact", "title"]));
     assert_eq!(

@@ -240,7 +240,8 @@ impl Oracle {
         let emergency = ["alice.chen", "bob.williams"];
         let everybody = ["alice.chen", "bob.williams", "carol.davis", "david.rodriguez"];
         let able: &[&str] = if change.kind == Kind::Emergency { &emergency } else { &everybody };
-        let able: Vec<&&str> = able.iter().filter(|id| !change.requestor.starts_with(**id)).collect();
+        let requestor = change.requestor.to_lowercase();
+        let able: Vec<&&str> = able.iter().filter(|id| !requestor.starts_with(**id)).collect();
         let score = change.assessments.last().unwrap().overall_score;
         let by_level = match score {
             0..=30 => (Level::Low, 1),
@@ -302,7 +303,7 @@ fn no_order_of_calls_breaks_a_rule() {
     let start = 1_794_700_800_000_u64..1_798_000_000_000;
     let strategy =
         (select(Kind::ALL), requestors, any::<bool>(), start, proptest::collection::vec(acts(), 1..60));
-    let cases = Config { cases: 256, ..Config::default() };
+    let cases = Config { cases: 256, source_file: Some(file!()), ..Config::default() };
     TestRunner::new(cases)
         .run(&strategy, |(kind, requestor, is_draft, start, acts)| {
             let mut trial = Trial::new();
