@@ -3,6 +3,10 @@
 //! A class is one value behind one small trait, looked up by tenant and name at run time; a Rust embedder
 //! adds classes of his own with [`Classes::with`].
 
+pub mod change_calendar;
+mod change_key;
+mod change_policy;
+pub mod change_request;
 mod counter;
 pub mod document;
 mod object;
@@ -18,6 +22,10 @@ use serde_json::Map;
 use crate::limits::STATE_ANSWER_MAX_BYTES;
 use crate::object::{ClassName, Key, Page, Refusal, Tenant, Turn, Value};
 
+pub use change_calendar::ChangeCalendar;
+pub use change_key::ChangeKey;
+pub use change_policy::ChangePolicy;
+pub use change_request::ChangeRequest;
 pub use counter::Counter;
 pub use document::Document;
 pub use object::Object;
@@ -213,6 +221,10 @@ impl Classes {
             .with_name("object", Object)
             .with_name("counter", Counter)
             .with_name("document", Document)
+            .with_name("change-request", ChangeRequest)
+            .with_name("change-calendar", ChangeCalendar)
+            .with_name("change-policy", ChangePolicy)
+            .with_name("change-key", ChangeKey)
     }
 
     /// The same and one more, for every tenant; it takes the place of one of that name.
