@@ -5,6 +5,9 @@
 
 mod counter;
 pub mod document;
+mod mcp_secret;
+pub mod mcp_session;
+pub mod mcp_task;
 mod object;
 mod parameters;
 mod rehearsal;
@@ -20,6 +23,9 @@ use crate::object::{ClassName, Key, Page, Refusal, Tenant, Turn, Value};
 
 pub use counter::Counter;
 pub use document::Document;
+pub use mcp_secret::McpSecret;
+pub use mcp_session::McpSession;
+pub use mcp_task::McpTask;
 pub use object::Object;
 pub use rehearsal::Rehearsal;
 
@@ -213,6 +219,9 @@ impl Classes {
             .with_name("object", Object)
             .with_name("counter", Counter)
             .with_name("document", Document)
+            .with_name("mcp-session", McpSession)
+            .with_name("mcp-task", McpTask)
+            .with_name("mcp-secret", McpSecret)
     }
 
     /// The same and one more, for every tenant; it takes the place of one of that name.
