@@ -174,7 +174,7 @@ pub const MCP_TASK_POLL_MS: u64 = 1_000;
 /// How long a call may take before it becomes a task, where its client knows tasks.
 pub const MCP_TASK_AFTER: Duration = Duration::from_secs(1);
 /// How long a call that may become a task is let run.
-pub const MCP_CALL_MAX: Duration = Duration::from_secs(30 * 60);
+pub const MCP_CALL_MAX: Duration = Duration::from_secs(5 * 60);
 /// How long the client of an MCP request may take to answer a question.
 pub const MCP_ANSWER_WITHIN: Duration = Duration::from_secs(10 * 60);
 /// How long an MCP request state is good for.

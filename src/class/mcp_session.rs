@@ -96,15 +96,6 @@ impl Class for McpSession {
                 turn.delete(&subscription_key(text(&parameters, "uri")?))?;
                 return Ok(json!({}));
             }
-            "noted" => {
-                let version = required(&parameters, "version")?.clone();
-                let key = subscription_key(text(&parameters, "uri")?);
-                // Only what is subscribed to still.
-                if turn.get(&key)?.is_some() {
-                    turn.put(&key, &version)?;
-                }
-                return Ok(json!({}));
-            }
             _ => return Err(Refusal::MethodNotFound { method: method.to_owned() }),
         }
         session.used_at = turn.now();
@@ -116,10 +107,15 @@ impl Class for McpSession {
     fn ask(&self, turn: &mut Turn<'_>, question: &str, parameters: &Parameters) -> Result<Json, Refusal> {
         let session = session(turn)?;
         match question {
-            "session" => Ok(json!({
-                "version": session.version, "client": session.client, "level": session.level,
-                "idle_ms": turn.now().since_ms(session.used_at), "holder": session.holder,
-            })),
+            "session" => {
+                // Most nodes that ask know the client already.
+                let is_known = optional(parameters, "known").and_then(Json::as_bool) == Some(true);
+                let client = if is_known { Json::Null } else { session.client };
+                Ok(json!({
+                    "version": session.version, "client": client, "level": session.level,
+                    "idle_ms": turn.now().since_ms(session.used_at),
+                }))
+            }
             "subscriptions" => {
                 let page = Page { entries: MCP_SESSION_SUBSCRIPTIONS_MAX, bytes: 1024 * 1024 };
                 let found = turn.list(SUBSCRIPTION, None, page)?;
@@ -198,6 +194,14 @@ fn append(turn: &mut Turn<'_>, parameters: &Parameters) -> Result<Json, Refusal>
         turn.put(&ask_key(ask), id)?;
     }
     write(turn, id, &mut stream, fresh)?;
+    let noted = optional(parameters, "noted").and_then(Json::as_object);
+    for (uri, version) in noted.into_iter().flatten() {
+        let key = subscription_key(uri);
+        // Only what is subscribed to still.
+        if turn.get(&key)?.is_some() {
+            turn.put(&key, version)?;
+        }
+    }
     if optional(parameters, "done").and_then(Json::as_bool) == Some(true) {
         stream.done = true;
         forget_asks(turn, id)?;
@@ -540,8 +544,8 @@ mod tests {
     fn subscriptions_remember_what_was_told() {
         let mut session = begun();
         session.call("subscribe", json!({ "uri": "stead://object/a", "version": 3 })).unwrap();
-        session.call("noted", json!({ "uri": "stead://object/a", "version": 5 })).unwrap();
-        session.call("noted", json!({ "uri": "stead://object/b", "version": 5 })).unwrap();
+        let noted = json!({ "stead://object/a": 5, "stead://object/b": 5 });
+        session.call("append", json!({ "stream": STANDING, "messages": [{}], "noted": noted })).unwrap();
         let told = session.ask("subscriptions", json!({})).unwrap();
         assert_eq!(told, json!({ "stead://object/a": 5 }));
         session.call("unsubscribe", json!({ "uri": "stead://object/a" })).unwrap();
