@@ -244,6 +244,22 @@ impl Classes {
         self.tenants.get(tenant).and_then(|own| own.get(name)).or_else(|| self.everyone.get(name))
     }
 
+    /// The names of the classes that callers of that tenant may reach, in order.
+    #[must_use]
+    pub fn reachable(&self, tenant: &Tenant) -> Vec<Arc<str>> {
+        let own = self.tenants.get(tenant).into_iter().flatten();
+        let mut names: Vec<Arc<str>> = self
+            .everyone
+            .keys()
+            .chain(own.map(|(name, _)| name))
+            .filter(|name| self.get(tenant, name).is_some_and(|class| class.access() != Access::Internal))
+            .map(|name| name.as_str().into())
+            .collect();
+        names.sort_unstable();
+        names.dedup();
+        names
+    }
+
     fn with_name(self, name: &str, class: impl Class) -> Self {
         self.with(ClassName::parse(name).expect("the name of a class of ours is one"), Arc::new(class))
     }

@@ -12,6 +12,7 @@ mod confirm;
 mod dev;
 mod doctor;
 mod failure;
+mod mcp;
 mod node;
 mod object;
 mod operation;
@@ -104,6 +105,7 @@ enum Command {
     Snapshot(snapshot::Snapshot),
     #[command(subcommand)]
     Object(object::Object),
+    Mcp(mcp::Mcp),
     Bench(bench::Bench),
     Completions(completions::Completions),
 }
@@ -129,6 +131,7 @@ fn run(
             wait_for(status::run(&client, output))
         }
         Command::Dev(dev) => wait_for(dev.run()),
+        Command::Mcp(mcp) => wait_for(mcp.run(server(), line.global.timeout)),
         Command::Node(node) => wait_for(node.run(|| Client::new(server(), line.global.timeout), output)),
         Command::Shard(shard) => {
             let client = Client::new(server(), line.global.timeout)?;

@@ -7,15 +7,18 @@
 //! Nothing here reads the process's environment: [`Config::load`] is given it.
 
 mod keys;
+mod mcp_servers;
 mod network;
 mod validate;
 
+use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
 pub use keys::{KEYS, Key, Kind};
+pub use mcp_servers::McpServer;
 pub use network::Network;
 
 /// The variable of the environment that holds the secret which members share.
@@ -81,6 +84,9 @@ pub struct Config {
     pub limits: Limits,
     /// RocksDB and the disk.
     pub storage: Storage,
+    /// Other MCP servers to route to, by name; of the file only.
+    #[serde(rename = "mcpServers", skip_serializing_if = "BTreeMap::is_empty")]
+    pub mcp_servers: BTreeMap<String, McpServer>,
 }
 
 impl Default for Config {
@@ -109,6 +115,7 @@ impl Default for Config {
             timing: Timing::default(),
             limits: Limits::default(),
             storage: Storage::default(),
+            mcp_servers: BTreeMap::new(),
         }
     }
 }

@@ -8,12 +8,14 @@
 //! - [`class`] — what each class does in a turn, pure;
 //! - [`runtime`] — the objects alive on this node;
 //! - [`live`] — subscribers;
+//! - [`changeflow`] — change management over the class `change-request`;
 //! - [`api`] — HTTP and WebSocket;
 //! - [`mcp`] — tools, resources and prompts for MCP clients;
 //! - [`server`] — the only place that builds the parts and joins them.
 
 pub mod api;
 pub mod caller;
+pub mod changeflow;
 pub mod class;
 pub mod cli;
 pub mod clock;
@@ -24,6 +26,7 @@ pub mod live;
 pub mod mcp;
 pub mod object;
 pub mod operate;
+mod outgoing;
 pub mod runtime;
 pub mod server;
 pub mod telemetry;

@@ -144,6 +144,32 @@ pub const SUBSCRIBER_MAX_FRAMES: usize = 1_024;
 pub const SUBSCRIBER_MAX_BYTES: usize = 4 * 1024 * 1024;
 /// Subscriptions of one socket; beyond it the socket is closed with 4529.
 pub const SOCKET_MAX_SUBSCRIPTIONS: usize = 10_000;
+/// Values that a completion offers at once, as the protocol bounds them.
+pub const COMPLETIONS_MAX: usize = 100;
+/// Requests of one client over standard input and output that are on their way at once; beyond it the input waits.
+pub const MCP_STDIO_REQUESTS_MAX: usize = 64;
+/// Times that an answer is taken up again whose connection broke, and tries of each.
+pub const MCP_STDIO_RESUMES_MAX: u32 = 5;
+/// Pause before such a try; it grows with each.
+pub const MCP_STDIO_RESUME_PAUSE: Duration = Duration::from_millis(300);
+/// Failures in a row after which another MCP server is not asked for a while.
+pub const UPSTREAM_FAILURES_MAX: u32 = 5;
+/// How long it is not asked then.
+pub const UPSTREAM_OPEN_FOR: Duration = Duration::from_secs(30);
+/// How long another MCP server may take to begin: a package manager may have to fetch it first.
+pub const UPSTREAM_START_WITHIN: Duration = Duration::from_mins(2);
+/// How long another MCP server may take to list what it offers.
+pub const UPSTREAM_LIST_WITHIN: Duration = Duration::from_secs(30);
+/// How long a child process may take to end by itself.
+pub const UPSTREAM_STOPS_WITHIN: Duration = Duration::from_secs(7);
+/// Pause before an MCP server that ended is begun again; it doubles with each time.
+pub const UPSTREAM_PAUSE_FIRST: Duration = Duration::from_millis(500);
+/// The longest such pause.
+pub const UPSTREAM_PAUSE_MAX: Duration = Duration::from_mins(1);
+/// A server that ran for so long is begun again as if it had never failed.
+pub const UPSTREAM_WELL_AFTER: Duration = Duration::from_mins(1);
+/// Longest line of a child's standard error in the log, in bytes; a longer one comes in pieces.
+pub const UPSTREAM_LOG_LINE_MAX_BYTES: usize = 8 * 1024;
 
 /// What a running MCP request has told its client and is not yet sent, in messages.
 pub const MCP_OUTBOX_MAX: usize = 64;

@@ -9,6 +9,7 @@
 //! ours in objects.
 
 mod catalog;
+mod changes;
 mod dispatch;
 mod events;
 mod exchange;
@@ -21,6 +22,7 @@ mod message;
 mod modern;
 mod objects;
 mod pending;
+mod prompts;
 mod record;
 mod reply;
 mod running;
@@ -28,6 +30,7 @@ mod session;
 mod state;
 mod stream;
 mod task;
+pub mod upstream;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -44,9 +47,11 @@ use crate::telemetry::Metrics;
 pub use catalog::{
     Arguments, Catalog, Followed, Generations, ResourcePage, Source, Tasks, Tool, ToolAnswer,
 };
-pub use exchange::{Client, Era, Exchange, Question, Reporter};
+pub use changes::Changes;
+pub use exchange::{Client, Era, Exchange, Level, Question, Reporter};
 pub use failure::Failure;
-pub use objects::{Objects, follow_object};
+pub use objects::Objects;
+pub use prompts::Prompts;
 
 /// The server's name and version, as every result of the newest revision says them.
 const SERVER_INFO: &str =

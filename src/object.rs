@@ -17,6 +17,7 @@ pub mod keys;
 pub mod meta;
 pub mod refusal;
 pub mod storage;
+pub(crate) mod text;
 pub mod time;
 pub mod turn;
 pub mod update;

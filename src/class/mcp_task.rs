@@ -10,7 +10,7 @@ use serde_json::{Map, Value as Json, json};
 use crate::limits::{MCP_LEASE_MS, MCP_TASK_INPUTS_MAX, MCP_TASK_RESULT_MAX_BYTES};
 use crate::object::{Page, Refusal, Timestamp, Turn};
 
-use super::parameters::{integer, optional, required, text};
+use super::parameters::{integer, optional, required};
 use super::{Access, Class, Parameters};
 
 const TASK: &str = "task";

@@ -63,6 +63,12 @@ impl Rehearsal {
         }
     }
 
+    /// Who asks.
+    #[must_use]
+    pub fn caller(&self) -> &Caller {
+        &self.caller
+    }
+
     /// What the class's module gives into the turns from here on.
     pub fn set_context(&mut self, context: Json) {
         self.context = map(context);

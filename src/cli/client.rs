@@ -50,7 +50,7 @@ impl Client {
         if host.is_empty() || host.contains(['/', '?', '#', ' ']) {
             return Err(Failure::usage(format!("`{server}` is no server: give http://HOST:PORT")));
         }
-        let http = reqwest::Client::builder()
+        let http = crate::outgoing::plain()
             .no_proxy()
             .redirect(reqwest::redirect::Policy::none())
             .user_agent(concat!("stead/", env!("CARGO_PKG_VERSION")))

@@ -183,7 +183,7 @@ fn remove(directory: &Path) -> Result<(), Failure> {
 /// Waits until a node is ready.
 async fn ready(node: &mut Running) -> Result<(), Failure> {
     let until = Instant::now() + READY_WITHIN;
-    let http = reqwest::Client::builder().no_proxy().timeout(LOOK_EVERY * 20).build();
+    let http = crate::outgoing::plain().no_proxy().timeout(LOOK_EVERY * 20).build();
     let http = http.map_err(|problem| Failure::failed(problem.to_string()))?;
     loop {
         let asked = http.get(format!("{}/ready", node.url)).send().await;

@@ -326,5 +326,6 @@ pub(super) fn render(config: &Config) -> String {
             None => writeln!(text, "# {name} = {}", key.example).expect(TAKES_TEXT),
         }
     }
+    super::mcp_servers::render(&config.mcp_servers, &mut text);
     text
 }

@@ -25,6 +25,7 @@ impl Config {
         self.check_listeners(&mut problems);
         self.check_timing(&mut problems);
         self.check_limits(&mut problems);
+        super::mcp_servers::check(&self.mcp_servers, &mut problems);
         if problems.is_empty() { Ok(()) } else { Err(Error::Invalid(problems)) }
     }
 

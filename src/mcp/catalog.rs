@@ -11,7 +11,8 @@ use futures_util::future::BoxFuture;
 use futures_util::stream::BoxStream;
 use parking_lot::RwLock;
 use rmcp::model::{
-    CallToolResult, CompletionInfo, GetPromptResult, Prompt, ReadResourceResult, Reference, Resource, ResourceTemplate,
+    CallToolResult, CompletionInfo, GetPromptResult, Prompt, ReadResourceResult, Reference, Resource,
+    ResourceTemplate,
 };
 use serde_json::{Map, Value as Json};
 use tokio::sync::watch;
@@ -289,7 +290,12 @@ impl Catalog {
     }
 
     /// Follows a resource, whichever source has it.
-    pub(super) async fn follow(&self, caller: &Caller, uri: &str, since: Option<u64>) -> Result<Followed, Failure> {
+    pub(super) async fn follow(
+        &self,
+        caller: &Caller,
+        uri: &str,
+        since: Option<u64>,
+    ) -> Result<Followed, Failure> {
         for source in self.sources() {
             if let Some(followed) = source.follow(caller, uri, since).await? {
                 return Ok(followed);
@@ -327,7 +333,11 @@ impl Listed {
             }
             for prompt in source.prompts() {
                 if listed.prompt_names.contains_key(&prompt.name) {
-                    tracing::warn!(source = source.name(), prompt = prompt.name, "another source has such a prompt");
+                    tracing::warn!(
+                        source = source.name(),
+                        prompt = prompt.name,
+                        "another source has such a prompt"
+                    );
                     continue;
                 }
                 listed.prompt_names.insert(prompt.name.clone(), place);

@@ -7,6 +7,7 @@
 //! when it is done twice.
 
 mod detach;
+mod level;
 mod outbox;
 mod question;
 
@@ -16,7 +17,7 @@ use std::time::Instant;
 
 use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
-use rmcp::model::{ClientCapabilities, ErrorData, Implementation, LoggingLevel};
+use rmcp::model::{ClientCapabilities, ErrorData, Implementation};
 use serde_json::{Map, Value as Json, json};
 use tokio_util::sync::CancellationToken;
 
@@ -26,6 +27,7 @@ use crate::limits::MCP_CALL_MAX;
 use crate::object::idempotency::IdempotencyKey;
 
 pub(super) use detach::Detach;
+pub use level::Level;
 pub(super) use outbox::{Outbox, Outgoing};
 pub(super) use question::missing_capability;
 pub use question::Question;
@@ -82,7 +84,7 @@ pub struct Exchange {
     pub(super) client: Arc<Client>,
     pub(super) idempotency_key: Option<IdempotencyKey>,
     pub(super) progress_token: Option<Json>,
-    pub(super) log_level: Option<LoggingLevel>,
+    pub(super) log_level: Option<Level>,
     pub(super) outbox: Arc<Outbox>,
     pub(super) asking: Asking,
     pub(super) detach: Detach,
@@ -140,8 +142,8 @@ impl Exchange {
     }
 
     /// Tells the client what happens, if it wants to know of things of that level.
-    pub async fn log(&self, level: LoggingLevel, logger: Option<&str>, data: Json) {
-        if self.log_level.is_none_or(|least| (level as u8) < (least as u8)) {
+    pub async fn log(&self, level: Level, logger: Option<&str>, data: Json) {
+        if self.log_level.is_none_or(|least| level < least) {
             return;
         }
         let mut params = json!({ "level": level, "data": data });

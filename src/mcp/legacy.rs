@@ -6,13 +6,13 @@ use std::sync::{Arc, OnceLock};
 use axum::response::Response;
 use futures_util::stream::{self, StreamExt as _};
 use http::{HeaderValue, StatusCode};
-use rmcp::model::{ErrorCode, ErrorData, LoggingLevel};
+use rmcp::model::{ErrorCode, ErrorData};
 use serde_json::{Map, Value as Json, json};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::dispatch::{self, Origin, Work};
-use super::exchange::{Asking, Asks, Client, Detach, Era, Exchange, Outbox};
+use super::exchange::{Asking, Asks, Client, Detach, Era, Exchange, Level, Outbox};
 use super::http::{Ask, accepted, empty, failed, json as json_answer, patient, place, refuse_method, refused, single};
 use super::message::{Incoming, Malformed, Request};
 use super::running::{self, Done, Running};
@@ -166,7 +166,7 @@ pub(super) fn start(
             || client.capabilities.elicitation.is_some()
             || client.capabilities.roots.is_some());
     let asks = (session.is_some() && can_answer).then(|| Arc::new(SessionAsks::new(outbox.clone())));
-    let log_level = session.map(|session| session.level.unwrap_or(LoggingLevel::Info)).filter(|_| told);
+    let log_level = session.map(|session| session.level.unwrap_or(Level::Info)).filter(|_| told);
     let exchange = Exchange {
         caller,
         era: Era::Legacy,

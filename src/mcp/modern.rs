@@ -5,12 +5,12 @@ use std::sync::Arc;
 use axum::response::Response;
 use http::StatusCode;
 use parking_lot::Mutex;
-use rmcp::model::{ClientCapabilities, ErrorCode, ErrorData, Implementation, LoggingLevel};
+use rmcp::model::{ClientCapabilities, ErrorCode, ErrorData, Implementation};
 use serde_json::{Map, Value as Json, json};
 use tokio_util::sync::CancellationToken;
 
 use super::dispatch::{Origin, Work};
-use super::exchange::{Asking, Client, Detach, Era, Exchange, Outbox};
+use super::exchange::{Asking, Client, Detach, Era, Exchange, Level, Outbox};
 use super::headers;
 use super::http::{Ask, patient, place, single};
 use super::message::Request;
@@ -70,7 +70,7 @@ fn supported() -> impl Iterator<Item = &'static str> {
 /// What a request says of itself in `_meta`.
 struct Said {
     client: Client,
-    log_level: Option<LoggingLevel>,
+    log_level: Option<Level>,
     progress_token: Option<Json>,
 }
 

@@ -1,20 +1,27 @@
-//! The generic tools and resources: every object is a tool and a resource.
+//! The objects of this server as tools and resources: every object of a class that clients may reach.
+//!
+//! A tool answers what the HTTP API answers to the same question; a resource is an object's state.
+
+mod arguments;
+mod resources;
+mod tools;
+
+use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
-use rmcp::model::{JsonObject, Tool as RmcpTool, ToolAnnotations};
-use serde_json::{Map, Value as Json, json};
+use rmcp::model::{CompletionInfo, ReadResourceResult, Reference, ResourceTemplate};
 
-use super::catalog::{Arguments, Source, Tool, ToolAnswer};
+use super::catalog::{Arguments, Followed, ResourcePage, Source, Tool, ToolAnswer};
 use super::{Exchange, Failure};
+use crate::caller::Caller;
 use crate::error::{Code, Error};
 use crate::live::Hub;
-use crate::object::ObjectAddress;
-use crate::runtime::{Action, Outcome, Runtime};
+use crate::object::{ObjectAddress, Tenant};
+use crate::runtime::{Action, Answer, Request, Runtime};
 
 /// The objects of this server, as tools and resources.
 pub struct Objects {
     runtime: Runtime,
-    #[expect(dead_code, reason = "resources are followed through it, next")]
     hub: Hub,
 }
 
@@ -25,35 +32,36 @@ impl Objects {
         Self { runtime, hub }
     }
 
-    async fn get(&self, exchange: &Exchange, arguments: &Arguments) -> Result<ToolAnswer, Failure> {
-        let text = |name: &str| {
-            let missing = || Failure::invalid_params(format!("{name} is required and a text"));
-            arguments.get(name).and_then(Json::as_str).ok_or_else(missing)
-        };
-        let caller = exchange.caller();
-        let parsed = ObjectAddress::parse(&caller.tenant, text("class")?, text("name")?);
-        let address = match parsed {
-            Ok(address) => address,
-            Err(error) => return Ok(ToolAnswer::error(&Error::new(Code::InvalidRequest, error.to_string()))),
-        };
-        let answer = match self.runtime.call(caller, &address, Action::State.into()).await {
-            Ok(answer) => answer,
-            Err(error) => return Ok(ToolAnswer::error(&error)),
-        };
-        let Outcome::State { exists, entries, updated_at } = answer.outcome else {
-            unreachable!("a state is answered by a state")
-        };
-        if !exists {
-            let detail = format!("there is no {} named {:?}", address.class(), address.name().as_str());
-            return Ok(ToolAnswer::error(&Error::new(Code::ObjectNotFound, detail)));
-        }
-        let state: Map<String, Json> =
-            entries.iter().map(|(key, value)| (key.as_str().to_owned(), value.to_json())).collect();
-        Ok(ToolAnswer::structured(&json!({
-            "class": address.class().as_str(), "name": address.name().as_str(), "version": answer.version.0,
-            "state": state, "updated_at": updated_at.to_string(),
-        })))
+    /// Asks an object.
+    async fn ask(
+        &self,
+        exchange: &Exchange,
+        address: &ObjectAddress,
+        request: impl Into<Request>,
+    ) -> Result<Answer, Error> {
+        self.runtime.call(exchange.caller(), address, request.into()).await
     }
+
+    /// Reads an object's whole state.
+    async fn state(&self, exchange: &Exchange, address: &ObjectAddress) -> Result<Answer, Error> {
+        self.ask(exchange, address, Action::State).await
+    }
+}
+
+/// The tenant of a caller.
+fn tenant_of(caller: &Caller) -> Result<Tenant, Error> {
+    Tenant::try_from(caller.tenant.clone()).map_err(|error| Error::new(Code::Forbidden, error.to_string()))
+}
+
+/// The address of an object of the caller's tenant.
+fn address_of(caller: &Caller, class: &str, name: &str) -> Result<ObjectAddress, Error> {
+    ObjectAddress::parse(&caller.tenant, class, name)
+        .map_err(|error| Error::new(Code::InvalidRequest, error.to_string()))
+}
+
+fn absent(address: &ObjectAddress) -> Error {
+    let detail = format!("there is no {} named {:?}", address.class(), address.name().as_str());
+    Error::new(Code::ObjectNotFound, detail)
 }
 
 impl Source for Objects {
@@ -62,30 +70,64 @@ impl Source for Objects {
     }
 
     fn tools(&self) -> Vec<Tool> {
-        let input = json!({
-            "type": "object",
-            "properties": { "class": { "type": "string" }, "name": { "type": "string" } },
-            "required": ["class", "name"],
-        });
-        let mut tool = RmcpTool::new("object_get", "Reads an object's whole state.", object(input));
-        tool.title = Some("Read an object".to_owned());
-        tool.annotations = Some(ToolAnnotations::new().read_only(true));
-        vec![tool.into()]
+        tools::all()
     }
 
     fn call<'a>(
         &'a self,
         exchange: &'a Exchange,
-        _: &'a str,
+        tool: &'a str,
         arguments: Arguments,
     ) -> BoxFuture<'a, Result<ToolAnswer, Failure>> {
-        Box::pin(async move { self.get(exchange, &arguments).await })
+        Box::pin(async move {
+            match self.use_tool(exchange, tool, arguments).await {
+                Ok(json) => Ok(ToolAnswer::Structured { json, is_error: false }),
+                Err(error) => Ok(ToolAnswer::error(&error)),
+            }
+        })
+    }
+
+    fn resources<'a>(
+        &'a self,
+        exchange: &'a Exchange,
+        cursor: Option<&'a str>,
+    ) -> BoxFuture<'a, Result<ResourcePage, Failure>> {
+        Box::pin(async move { Ok(self.list_resources(exchange, cursor).await?) })
+    }
+
+    fn templates(&self) -> Vec<ResourceTemplate> {
+        resources::templates(&self.runtime)
+    }
+
+    fn read<'a>(
+        &'a self,
+        exchange: &'a Exchange,
+        uri: &'a str,
+    ) -> BoxFuture<'a, Result<Option<ReadResourceResult>, Failure>> {
+        Box::pin(self.read_resource(exchange, uri))
+    }
+
+    fn follow<'a>(
+        &'a self,
+        caller: &'a Caller,
+        uri: &'a str,
+        since: Option<u64>,
+    ) -> BoxFuture<'a, Result<Option<Followed>, Failure>> {
+        Box::pin(self.follow_resource(caller, uri, since))
+    }
+
+    fn complete<'a>(
+        &'a self,
+        exchange: &'a Exchange,
+        reference: &'a Reference,
+        argument: &'a str,
+        begun: &'a str,
+    ) -> BoxFuture<'a, Result<Option<CompletionInfo>, Failure>> {
+        Box::pin(async move { Ok(self.complete_argument(exchange, reference, argument, begun).await?) })
     }
 }
 
-fn object(json: Json) -> JsonObject {
-    match json {
-        Json::Object(map) => map,
-        _ => Map::new(),
-    }
+/// The classes that a client may reach, for those who ask what there is.
+fn classes(runtime: &Runtime) -> Vec<Arc<str>> {
+    runtime.classes(&Tenant::standard())
 }

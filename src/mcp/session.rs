@@ -9,10 +9,11 @@ use std::time::{Duration, Instant};
 
 use lru::LruCache;
 use parking_lot::Mutex;
-use rmcp::model::{ClientCapabilities, Implementation, LoggingLevel};
+use rmcp::model::{ClientCapabilities, Implementation};
 use serde_json::{Map, Value as Json, json};
 
 use super::record::Record;
+use super::exchange::Level;
 use super::{Client, Failure, Mcp};
 use crate::caller::Caller;
 use crate::error::Error;
@@ -35,7 +36,7 @@ pub(super) struct Session {
     pub(super) record: Record,
     pub(super) version: String,
     pub(super) client: Arc<Client>,
-    pub(super) level: Option<LoggingLevel>,
+    pub(super) level: Option<Level>,
     /// The version of the object that this was read at.
     pub(super) at: Version,
 }
@@ -124,7 +125,7 @@ impl Session {
     /// `logging/setLevel`.
     pub(super) async fn set_level(&self, level: &str) -> Result<(), Failure> {
         let wrong = || Failure::invalid_params(format!("{level:?} is no level of log messages"));
-        serde_json::from_value::<LoggingLevel>(level.into()).map_err(|_| wrong())?;
+        serde_json::from_value::<Level>(level.into()).map_err(|_| wrong())?;
         self.record.call("level", json!({ "level": level })).await?;
         Ok(())
     }

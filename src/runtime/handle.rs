@@ -92,6 +92,12 @@ impl Runtime {
         Ok(Upstream::open(self.clone(), caller.clone(), address.clone()))
     }
 
+    /// The classes that callers of a tenant may reach, in the order of their names.
+    #[must_use]
+    pub fn classes(&self, tenant: &Tenant) -> Vec<Arc<str>> {
+        self.0.classes.reachable(tenant)
+    }
+
     /// Where an object lives.
     ///
     /// # Errors

@@ -23,8 +23,11 @@ export function client(servers, options = {}) {
   return connect({ servers, WebSocket, ...options, timing: { ...HASTE, ...options.timing } });
 }
 
-/** A cluster of `count` nodes, gone when the test ends. @param {import("node:test").TestContext} t */
-export async function cluster(t, count) {
+/**
+ * A cluster of `count` nodes, each started with these words more, gone when the test ends.
+ * @param {import("node:test").TestContext} t
+ */
+export async function cluster(t, count, words = []) {
   const home = await mkdtemp(join(tmpdir(), "stead-js-"));
   const nodes = [];
   t.after(async () => {
@@ -32,7 +35,7 @@ export async function cluster(t, count) {
     await rm(home, { recursive: true, force: true });
   });
   for (let index = 0; index < count; index += 1) {
-    nodes.push(await start(join(home, String(index)), nodes[0]?.peer));
+    nodes.push(await start(join(home, String(index)), nodes[0]?.peer, words));
   }
   if (count > 1) await settled(nodes[0].url, count);
   return nodes;
@@ -49,8 +52,8 @@ export async function nobody() {
 }
 
 /** Starts a node; where it was before, if `at` says so. */
-async function start(data, join, at = { listen: "127.0.0.1:0", peer: "127.0.0.1:0" }) {
-  const args = ["serve", "--data", data, "--listen", at.listen, "--peer-listen", at.peer];
+async function start(data, join, words, at = { listen: "127.0.0.1:0", peer: "127.0.0.1:0" }) {
+  const args = ["serve", "--data", data, "--listen", at.listen, "--peer-listen", at.peer, ...words];
   if (join !== undefined) args.push("--join", join);
   const env = { ...process.env, STEAD_JOIN_SECRET: SECRET };
   const child = spawn(BIN, args, { env, stdio: ["ignore", "pipe", "pipe"] });
@@ -60,7 +63,7 @@ async function start(data, join, at = { listen: "127.0.0.1:0", peer: "127.0.0.1:
   const first = await Promise.race([once(createInterface(child.stdout), "line"), ended]);
   const url = /^listening on (http:\/\/\S+)/.exec(String(first[0]))?.[1];
   if (url === undefined) throw new Error(`the node did not start: ${first[0]}\n${log}`);
-  const node = { url, id: undefined, peer: undefined, kill, stop, again };
+  const node = { url, pid: child.pid, id: undefined, peer: undefined, kill, stop, again };
   try {
     await until("the node is ready", async () => (await fetch(`${url}/ready`)).ok, SETTLED_WITHIN_MS);
     // One that has just joined is in the map a moment later.
@@ -90,7 +93,7 @@ async function start(data, join, at = { listen: "127.0.0.1:0", peer: "127.0.0.1:
 
   /** The same node, started again where it was. To be killed by whoever asked for it. */
   function again() {
-    return start(data, undefined, { listen: new URL(url).host, peer: node.peer });
+    return start(data, undefined, words, { listen: new URL(url).host, peer: node.peer });
   }
 }
 

@@ -247,7 +247,7 @@ impl Follow {
     }
 
     /// Into the log; from there it comes back to whoever holds the stream.
-    async fn append(&self, messages: Vec<Json>, noted: Map<String, Json>) -> Result<(), Failure> {
+    async fn append(&mut self, messages: Vec<Json>, noted: Map<String, Json>) -> Result<(), Failure> {
         if messages.is_empty() {
             return Ok(());
         }

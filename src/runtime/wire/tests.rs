@@ -76,6 +76,7 @@ fn calls_are_frozen() {
         action: Action::Call { method: "add".to_owned(), params },
         idempotency_key: Some(IdempotencyKey::parse("k-1").expect("it is a key")),
         if_match: Some(Version(3)),
+        context: None,
     };
     let expected = concat!(
         "\u{1}",
