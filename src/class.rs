@@ -9,6 +9,9 @@ mod change_policy;
 pub mod change_request;
 mod counter;
 pub mod document;
+mod mcp_secret;
+pub mod mcp_session;
+pub mod mcp_task;
 mod object;
 mod parameters;
 mod rehearsal;
@@ -28,6 +31,9 @@ pub use change_policy::ChangePolicy;
 pub use change_request::ChangeRequest;
 pub use counter::Counter;
 pub use document::Document;
+pub use mcp_secret::McpSecret;
+pub use mcp_session::McpSession;
+pub use mcp_task::McpTask;
 pub use object::Object;
 pub use rehearsal::Rehearsal;
 
@@ -225,6 +231,9 @@ impl Classes {
             .with_name("change-calendar", ChangeCalendar)
             .with_name("change-policy", ChangePolicy)
             .with_name("change-key", ChangeKey)
+            .with_name("mcp-session", McpSession)
+            .with_name("mcp-task", McpTask)
+            .with_name("mcp-secret", McpSecret)
     }
 
     /// The same and one more, for every tenant; it takes the place of one of that name.

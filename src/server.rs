@@ -25,6 +25,7 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::limits;
 use crate::live::Hub;
+use crate::mcp::{self, Catalog, Mcp, Objects, Source};
 use crate::runtime::{self, ObjectMachine, Runtime};
 use crate::telemetry::Metrics;
 
@@ -66,6 +67,9 @@ pub struct Server {
     runtime: Runtime,
     hub: Hub,
     api: api::ApiState,
+    metrics: Metrics,
+    sources: Vec<Arc<dyn Source>>,
+    body_timeout: Duration,
     drain: Duration,
 }
 
@@ -96,9 +100,11 @@ pub async fn start(config: Config, classes: Classes) -> Result<Server, Error> {
     shown::show(&metrics, &cluster, &links);
     shown::show_node(&metrics, &cluster, &runtime, clock.clone());
     let drain = Duration::from_millis(config.timing.drain_ms);
-    let api = api::ApiState::new(&config, runtime.clone(), hub.clone(), clock, metrics);
+    let body_timeout = Duration::from_millis(config.timing.body_timeout_ms);
+    let api = api::ApiState::new(&config, runtime.clone(), hub.clone(), clock, metrics.clone());
+    let sources: Vec<Arc<dyn Source>> = vec![Arc::new(Objects::new(runtime.clone(), hub.clone()))];
     tracing::info!(%address, cluster = %cluster.id(), node = %cluster.node_id(), "the node is open");
-    Ok(Server { listener, address, cluster, runtime, hub, api, drain })
+    Ok(Server { listener, address, cluster, runtime, hub, api, metrics, sources, body_timeout, drain })
 }
 
 impl Server {
@@ -108,6 +114,13 @@ impl Server {
         self.address
     }
 
+    /// The same server, which offers MCP clients what this source has too.
+    #[must_use]
+    pub fn offering(mut self, source: Arc<dyn Source>) -> Self {
+        self.sources.push(source);
+        self
+    }
+
     /// Serves until told to stop, then drains: ready says no, sockets are closed with a reason, turns
     /// under way are finished, the logs are closed.
     ///
@@ -115,8 +128,17 @@ impl Server {
     ///
     /// None today; what serving may come to need.
     pub async fn run_until(self, told: impl Future<Output = ()> + Send) -> Result<(), Error> {
-        let Self { listener, cluster, runtime, hub, api, drain, .. } = self;
-        let front = api::front(api);
+        let Self { listener, cluster, runtime, hub, api, metrics, sources, body_timeout, drain, .. } = self;
+        let mcp = Mcp::new(mcp::Parts {
+            runtime: runtime.clone(),
+            hub: hub.clone(),
+            sockets: api.places(),
+            catalog: Catalog::new(sources),
+            metrics,
+            body_timeout,
+        });
+        let routes = api::router(&api).merge(mcp.router());
+        let front = api::Front::new(api, routes);
         let cluster_too = cluster.clone();
         let told = async {
             told.await;
@@ -125,6 +147,7 @@ impl Server {
             hub.close();
         };
         api::listen(listener, front, told, drain).await;
+        mcp.stop(drain).await;
         runtime.stop().await;
         cluster.shutdown().await;
         tracing::info!("the node has stopped; nothing acknowledged is lost");

@@ -87,6 +87,11 @@ impl Rehearsal {
         self.context = map(context);
     }
 
+    /// Lets somebody else ask from here on.
+    pub fn act_as(&mut self, subject: &str) {
+        self.caller.subject = subject.into();
+    }
+
     /// Calls a method; `parameters` that are no object count as none.
     pub fn call(&mut self, method: &str, parameters: Json) -> Result<Json, Refusal> {
         self.turn(method, |class, turn| class.call(turn, method, map(parameters)))
