@@ -12,6 +12,7 @@ pub mod document;
 mod mcp_secret;
 pub mod mcp_session;
 pub mod mcp_task;
+pub mod metrics_day;
 mod object;
 mod parameters;
 mod rehearsal;
@@ -34,6 +35,7 @@ pub use document::Document;
 pub use mcp_secret::McpSecret;
 pub use mcp_session::McpSession;
 pub use mcp_task::McpTask;
+pub use metrics_day::MetricsDay;
 pub use object::Object;
 pub use rehearsal::Rehearsal;
 
@@ -234,6 +236,7 @@ impl Classes {
             .with_name("mcp-session", McpSession)
             .with_name("mcp-task", McpTask)
             .with_name("mcp-secret", McpSecret)
+            .with_name("metrics-day", MetricsDay)
     }
 
     /// The same and one more, for every tenant; it takes the place of one of that name.

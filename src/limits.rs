@@ -132,6 +132,28 @@ pub const LEADER_LOOK_EVERY: Duration = Duration::from_millis(50);
 pub const DEPOSED_ANSWERS_WITHIN: Duration = Duration::from_millis(500);
 /// Rows of one shard in one answer to a gateway that gathers a list, at most; also those of all its shards there.
 pub const GATHER_ROWS_MAX: usize = PAGE_MAX + 1;
+/// Samples of all nodes that are added up of one day, at most: a sample a minute of a hundred nodes, and more.
+pub const METRICS_DAY_SAMPLES_MAX: usize = 256 * 1_024;
+/// Days for which metrics samples are kept.
+pub const METRICS_KEPT_DAYS: u32 = 90;
+/// How long a dashboard is shown before its figures are computed again; also how often it is sent to those who watch it.
+pub const DASHBOARD_EVERY: Duration = Duration::from_secs(5);
+/// Changes that a list reads in one call, at most: a page may be short, and says where it stopped.
+pub const LIST_READS_MAX: usize = 10_000;
+/// Changes that a report or a dashboard reads, at most; a report says where it stopped.
+pub const REPORT_CHANGES_MAX: u64 = 1_000_000;
+/// Changes that a node's dashboard remembers the figures of; beyond them it asks each anew.
+pub const DASHBOARD_REMEMBERED_MAX: usize = 100_000;
+/// Ids and violations that a report shows in each of its lists, at most; a count beside it says how many there are.
+pub const REPORT_LISTED_MAX: usize = 1_000;
+/// Changes that one list or report asks at once.
+pub const CHANGES_ASKED_AT_ONCE: usize = 32;
+/// How long one step of a report may take: all of it may take longer than a request's deadline.
+pub const REPORT_STEP_WITHIN: Duration = Duration::from_secs(10);
+/// Times a change is made under another id when one is taken, until something else must be wrong.
+pub const CHANGE_IDS_TRIED: usize = 4;
+/// Versions of the policy that a node remembers, for reports on what happened under them.
+pub const POLICY_VERSIONS_REMEMBERED: usize = 256;
 /// Largest log entry, in bytes: the largest document and what goes with it.
 pub const ENTRY_MAX_BYTES: usize = 48 * 1024 * 1024;
 /// Applied entries a shard's log keeps for replicas that lag.
@@ -281,6 +303,7 @@ const _: () = assert!(
     DOCUMENT_MAX_BYTES + 2 * DOCUMENT_VERSION_MAX_BYTES < ENTRY_MAX_BYTES,
     "a document and what is kept of its past fit into an entry, whatever is done to it"
 );
+const _: () = assert!(PAGE_MAX <= LIST_READS_MAX, "a page of a list can be full");
 const _: () = assert!(PRESENCE_MAX_BYTES < PRESENT_MAX_BYTES, "one member has room");
 const _: () = assert!(SIGNAL_MAX_BYTES < SIGNALS_WAITING_MAX_BYTES, "one signal has room");
 const _: () = assert!(PAGE_DEFAULT <= PAGE_MAX, "the default page is a page");
