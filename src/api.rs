@@ -32,13 +32,12 @@ mod yjs;
 use axum::Router;
 
 use crate::error::{Code, Error};
-
 pub use front::Front;
 pub use listener::listen;
 pub use openapi::openapi;
 pub use state::{ApiState, Parts};
 
-use state::Place;
+use crate::live::Place;
 
 /// The whole surface of a node, ready to be listened on.
 #[must_use]

@@ -9,6 +9,9 @@ mod change_policy;
 pub mod change_request;
 mod counter;
 pub mod document;
+mod mcp_secret;
+pub mod mcp_session;
+pub mod mcp_task;
 pub mod metrics_day;
 mod object;
 mod parameters;
@@ -29,6 +32,9 @@ pub use change_policy::ChangePolicy;
 pub use change_request::ChangeRequest;
 pub use counter::Counter;
 pub use document::Document;
+pub use mcp_secret::McpSecret;
+pub use mcp_session::McpSession;
+pub use mcp_task::McpTask;
 pub use metrics_day::MetricsDay;
 pub use object::Object;
 pub use rehearsal::Rehearsal;
@@ -227,6 +233,9 @@ impl Classes {
             .with_name("change-calendar", ChangeCalendar)
             .with_name("change-policy", ChangePolicy)
             .with_name("change-key", ChangeKey)
+            .with_name("mcp-session", McpSession)
+            .with_name("mcp-task", McpTask)
+            .with_name("mcp-secret", McpSecret)
             .with_name("metrics-day", MetricsDay)
     }
 

@@ -195,6 +195,46 @@ pub const UPSTREAM_LOG_LINE_MAX_BYTES: usize = 8 * 1024;
 
 /// What a running MCP request has told its client and is not yet sent, in messages.
 pub const MCP_OUTBOX_MAX: usize = 64;
+/// Events that an MCP session keeps for streams that are resumed.
+pub const MCP_SESSION_EVENTS_MAX: u64 = 1_024;
+/// The same in bytes of JSON.
+pub const MCP_SESSION_EVENTS_MAX_BYTES: u64 = 4 * 1024 * 1024;
+/// The largest event that is kept so, in bytes of JSON.
+pub const MCP_EVENT_MAX_BYTES: usize = 1024 * 1024;
+/// Requests of an MCP session that answer with a stream at once.
+pub const MCP_SESSION_STREAMS_MAX: usize = 64;
+/// Resources that an MCP session is subscribed to; also those of one `subscriptions/listen`.
+pub const MCP_SESSION_SUBSCRIPTIONS_MAX: usize = 1_000;
+/// After how long without a request an MCP session ends, in milliseconds.
+pub const MCP_SESSION_IDLE_MS: u64 = 24 * 60 * 60 * 1_000;
+/// How long a node that runs an MCP request counts as alive without word of it, in milliseconds.
+pub const MCP_LEASE_MS: u64 = 30_000;
+/// How often a node gives that word, in milliseconds.
+pub const MCP_RENEW_EVERY_MS: u64 = 10_000;
+/// Things that an MCP task may ask its client at once.
+pub const MCP_TASK_INPUTS_MAX: usize = 64;
+/// The largest result that an MCP task keeps, in bytes of JSON.
+pub const MCP_TASK_RESULT_MAX_BYTES: usize = 16 * 1024 * 1024;
+/// How long an MCP task is kept from its beginning, in milliseconds.
+pub const MCP_TASK_TTL_MS: u64 = 60 * 60 * 1_000;
+/// How often a client should look at its MCP task, in milliseconds.
+pub const MCP_TASK_POLL_MS: u64 = 1_000;
+/// How long a call may take before it becomes a task, where its client knows tasks.
+pub const MCP_TASK_AFTER: Duration = Duration::from_secs(1);
+/// How long a call that may become a task is let run.
+pub const MCP_CALL_MAX: Duration = Duration::from_secs(5 * 60);
+/// How long the client of an MCP request may take to answer a question.
+pub const MCP_ANSWER_WITHIN: Duration = Duration::from_secs(10 * 60);
+/// How long an MCP request state is good for.
+pub const MCP_STATE_TTL: Duration = Duration::from_secs(60 * 60);
+/// Messages in one JSON-RPC batch.
+pub const MCP_BATCH_MAX: usize = 100;
+/// Rows in a page of tools, prompts or templates.
+pub const MCP_PAGE: usize = 500;
+/// MCP requests and tasks that go on without a connection on one node.
+pub const MCP_RUNNING_MAX: usize = 10_000;
+/// Between the comments that keep an MCP stream alive.
+pub const MCP_COMMENT_EVERY: Duration = Duration::from_secs(15);
 
 /// Longest title of a change request, in bytes; also of its requestor and its environment.
 pub const CHANGE_NAME_MAX_BYTES: usize = 512;
@@ -268,3 +308,6 @@ const _: () = assert!(PRESENCE_MAX_BYTES < PRESENT_MAX_BYTES, "one member has ro
 const _: () = assert!(SIGNAL_MAX_BYTES < SIGNALS_WAITING_MAX_BYTES, "one signal has room");
 const _: () = assert!(PAGE_DEFAULT <= PAGE_MAX, "the default page is a page");
 const _: () = assert!(RECORD_KEPT_MIN_MS < RECORD_KEPT_MS, "the least is less than the most");
+const _: () = assert!(MCP_EVENT_MAX_BYTES < VALUE_MAX_BYTES, "an event is a value");
+const _: () = assert!(2 * MCP_RENEW_EVERY_MS < MCP_LEASE_MS, "a lease outlives a renewal that is late");
+const _: () = assert!(MCP_TASK_RESULT_MAX_BYTES < ENTRY_MAX_BYTES, "a result fits into an entry");

@@ -12,11 +12,13 @@ mod feed;
 mod hub;
 mod presence;
 mod queue;
+mod sockets;
 mod subscription;
 mod update;
 
 pub use feed::{FeedEvent, FeedOpening, FeedSubscription, FeedUpdate};
 pub use hub::Hub;
 pub use presence::{LivePresence, LiveSignal, write_members};
+pub use sockets::{Place, Sockets};
 pub use subscription::{Event, Opening, Subscription};
 pub use update::LiveUpdate;

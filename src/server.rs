@@ -7,6 +7,7 @@
 pub mod directory;
 mod shown;
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::path::Path;
@@ -23,9 +24,11 @@ use crate::api;
 use crate::changeflow::{self, ChangeFlow};
 use crate::class::Classes;
 use crate::clock::Clock;
-use crate::config::Config;
+use crate::config::{Config, McpServer};
 use crate::limits;
 use crate::live::Hub;
+use crate::mcp::upstream::{UpstreamOptions, Upstreams, Way};
+use crate::mcp::{self, Catalog, Changes, Mcp, Objects, Prompts, Source};
 use crate::runtime::{self, ObjectMachine, Runtime};
 use crate::telemetry::Metrics;
 
@@ -68,6 +71,10 @@ pub struct Server {
     hub: Hub,
     changeflow: ChangeFlow,
     api: api::ApiState,
+    metrics: Metrics,
+    sources: Vec<Arc<dyn Source>>,
+    upstreams: Upstreams,
+    body_timeout: Duration,
     drain: Duration,
 }
 
@@ -98,11 +105,32 @@ pub async fn start(config: Config, classes: Classes) -> Result<Server, Error> {
     shown::show(&metrics, &cluster, &links);
     shown::show_node(&metrics, &cluster, &runtime, clock.clone());
     let drain = Duration::from_millis(config.timing.drain_ms);
+    let body_timeout = Duration::from_millis(config.timing.body_timeout_ms);
     let changeflow = changeflow(&config, &cluster, runtime.clone(), (clock.clone(), metrics.clone()));
+    let upstreams = Upstreams::start(upstreams(&config));
+    let sources: Vec<Arc<dyn Source>> = vec![
+        Arc::new(Changes::new(changeflow.clone())),
+        Arc::new(Objects::new(runtime.clone(), hub.clone())),
+        Arc::new(Prompts::new(changeflow.clone(), runtime.clone())),
+        Arc::new(upstreams.clone()),
+    ];
     let parts = api::Parts { runtime: runtime.clone(), hub: hub.clone(), changeflow: changeflow.clone() };
-    let api = api::ApiState::new(&config, parts, clock, metrics);
+    let api = api::ApiState::new(&config, parts, clock, metrics.clone());
     tracing::info!(%address, cluster = %cluster.id(), node = %cluster.node_id(), "the node is open");
-    Ok(Server { listener, address, cluster, runtime, hub, changeflow, api, drain })
+    Ok(Server {
+        listener,
+        address,
+        cluster,
+        runtime,
+        hub,
+        changeflow,
+        api,
+        metrics,
+        sources,
+        upstreams,
+        body_timeout,
+        drain,
+    })
 }
 
 impl Server {
@@ -110,6 +138,13 @@ impl Server {
     #[must_use]
     pub fn addr(&self) -> SocketAddr {
         self.address
+    }
+
+    /// The same server, which offers MCP clients what this source has too.
+    #[must_use]
+    pub fn offering(mut self, source: Arc<dyn Source>) -> Self {
+        self.sources.push(source);
+        self
     }
 
     /// Serves until told to stop, then drains: ready says no, sockets are closed with a reason, turns
@@ -120,7 +155,17 @@ impl Server {
     /// None today; what serving may come to need.
     pub async fn run_until(self, told: impl Future<Output = ()> + Send) -> Result<(), Error> {
         let Self { listener, cluster, runtime, hub, changeflow, api, drain, .. } = self;
-        let front = api::front(api);
+        let Self { metrics, sources, upstreams, body_timeout, .. } = self;
+        let mcp = Mcp::new(mcp::Parts {
+            runtime: runtime.clone(),
+            hub: hub.clone(),
+            sockets: api.places(),
+            catalog: Catalog::new(sources),
+            metrics,
+            body_timeout,
+        });
+        let routes = api::router(&api).merge(mcp.router());
+        let front = api::Front::new(api, routes);
         changeflow.start();
         let cluster_too = cluster.clone();
         let told = async {
@@ -130,6 +175,8 @@ impl Server {
             hub.close();
         };
         api::listen(listener, front, told, drain).await;
+        mcp.stop(drain).await;
+        upstreams.stop().await;
         changeflow.stop().await;
         runtime.stop().await;
         cluster.shutdown().await;
@@ -232,6 +279,23 @@ fn join_secret(config: &Config) -> Result<JoinSecret, SecretError> {
         (None, Some(file)) => JoinSecret::read(file),
         (None, None) => JoinSecret::of_directory(&config.data),
     }
+}
+
+/// The other MCP servers of the configuration, but for those left out for now.
+fn upstreams(config: &Config) -> BTreeMap<String, UpstreamOptions> {
+    let enabled = config.mcp_servers.iter().filter(|(_, server)| !server.disabled);
+    let options = |server: &McpServer| UpstreamOptions {
+        way: match (&server.command, &server.url) {
+            (Some(command), _) => {
+                Way::Command { command: command.clone(), args: server.args.clone(), env: server.env.clone() }
+            }
+            (None, url) => Way::Url { url: url.clone().unwrap_or_default(), headers: server.headers.clone() },
+        },
+        tools: server.tools.clone(),
+        auto_approve: server.auto_approve.clone(),
+        timeout: Duration::from_millis(server.timeout_ms),
+    };
+    enabled.map(|(name, server)| (name.clone(), options(server))).collect()
 }
 
 fn runtime_options(config: &Config) -> Result<runtime::Options, Error> {

@@ -2,10 +2,9 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use prometheus_client::metrics::gauge::Gauge;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -15,7 +14,7 @@ use crate::caller::{Caller, Standing};
 use crate::changeflow::ChangeFlow;
 use crate::clock::Clock;
 use crate::config::{Config, Network};
-use crate::live::Hub;
+use crate::live::{Hub, Place, Sockets};
 use crate::object::{Tenant, Timestamp};
 use crate::operate::{Operate, Snapshots};
 use crate::runtime::Runtime;
@@ -33,8 +32,6 @@ pub(super) struct Settings {
     pub(super) body_timeout: Duration,
     /// Between the pings of a socket; it is closed after two without an answer.
     pub(super) ping_interval: Duration,
-    /// WebSockets and event streams open at once.
-    max_sockets: usize,
     /// Connections open at once, sockets among them.
     pub(super) max_connections: usize,
 }
@@ -48,7 +45,6 @@ impl Settings {
             headers_timeout: Duration::from_millis(timing.headers_timeout_ms),
             body_timeout: Duration::from_millis(timing.body_timeout_ms),
             ping_interval: Duration::from_millis(timing.ping_interval_ms),
-            max_sockets: config.limits.sockets,
             max_connections: config.limits.connections,
         }
     }
@@ -86,7 +82,7 @@ struct Shared {
     tenant: Arc<str>,
     subject: Arc<str>,
     roles: Arc<[Arc<str>]>,
-    sockets: Arc<AtomicUsize>,
+    sockets: Sockets,
     stopping: AtomicBool,
     tasks: TaskTracker,
     /// Whatever still runs when the drain's time is over ends.
@@ -106,6 +102,7 @@ impl ApiState {
         );
         let settings = Settings::of(config);
         let snapshots = Snapshots::new(config.snapshots(), clock.clone(), metrics.clone());
+        let sockets = Sockets::new(config.limits.sockets, metrics.clone());
         Self(Arc::new(Shared {
             operate: Operate::new(runtime.clone(), snapshots),
             runtime,
@@ -119,7 +116,7 @@ impl ApiState {
             tenant: Tenant::standard().into(),
             subject: "local".into(),
             roles: Arc::new([]),
-            sockets: Arc::default(),
+            sockets,
             stopping: AtomicBool::new(false),
             tasks: TaskTracker::new(),
             over: CancellationToken::new(),
@@ -188,16 +185,18 @@ impl ApiState {
 
     /// How many sockets and event streams are open.
     pub(super) fn sockets(&self) -> usize {
-        self.0.sockets.load(Ordering::Relaxed)
+        self.0.sockets.open()
     }
 
     /// A place among the sockets that the node takes; `None` if they are all taken.
     pub(super) fn take_socket(&self, transport: Transport) -> Option<Place> {
-        let open = self.0.metrics.sockets_of(transport);
-        open.inc();
-        let taken = self.0.sockets.fetch_add(1, Ordering::Relaxed);
-        let place = Place { sockets: self.0.sockets.clone(), open };
-        (taken < self.0.settings.max_sockets).then_some(place)
+        self.0.sockets.take(transport)
+    }
+
+    /// The places for sockets, for the surfaces beside this one.
+    #[must_use]
+    pub fn places(&self) -> Sockets {
+        self.0.sockets.clone()
     }
 
     /// Runs a task until it is done or the drain's time is over.
@@ -232,18 +231,5 @@ impl ApiState {
             self.0.over.cancel();
             self.0.tasks.wait().await;
         }
-    }
-}
-
-/// A place among the sockets; dropping it makes room.
-pub(super) struct Place {
-    sockets: Arc<AtomicUsize>,
-    open: Gauge,
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        self.sockets.fetch_sub(1, Ordering::Relaxed);
-        self.open.dec();
     }
 }

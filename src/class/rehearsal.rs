@@ -63,6 +63,12 @@ impl Rehearsal {
         }
     }
 
+    /// Who asks.
+    #[must_use]
+    pub fn caller(&self) -> &Caller {
+        &self.caller
+    }
+
     /// The same object under another name.
     #[must_use]
     pub fn named(self, name: &str) -> Self {
@@ -76,15 +82,14 @@ impl Rehearsal {
         self.caller.request_id = request_id.into();
     }
 
-    /// Who asks.
-    #[must_use]
-    pub fn caller(&self) -> &Caller {
-        &self.caller
-    }
-
     /// What the class's module gives into the turns from here on.
     pub fn set_context(&mut self, context: Json) {
         self.context = map(context);
+    }
+
+    /// Lets somebody else ask from here on.
+    pub fn act_as(&mut self, subject: &str) {
+        self.caller.subject = subject.into();
     }
 
     /// Calls a method; `parameters` that are no object count as none.

@@ -5,7 +5,7 @@
 
 use std::borrow::Cow;
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use futures_util::future::BoxFuture;
 use futures_util::stream::BoxStream;
@@ -17,6 +17,7 @@ use rmcp::model::{
 use serde_json::{Map, Value as Json};
 use tokio::sync::watch;
 
+use super::headers::{self, Mirrored};
 use super::{Exchange, Failure};
 use crate::caller::Caller;
 use crate::error::Error;
@@ -46,11 +47,9 @@ impl From<rmcp::model::Tool> for Tool {
 pub enum Tasks {
     /// Its calls are answered.
     Never,
-    /// A call becomes one that takes longer than a moment.
+    /// A call becomes one that takes longer than a moment, or says so itself ([`Exchange::detach`]).
     WhenLong,
-    /// Every call does; clients that do not know tasks wait for the answer.
-    Always,
-    /// Every call does; clients that do not know tasks are refused.
+    /// The same, and clients that do not know tasks are refused.
     Required,
 }
 
@@ -147,6 +146,12 @@ pub trait Source: Send + Sync + 'static {
         Box::pin(async move { Err(Failure::invalid_params(format!("Unknown tool: {tool}"))) })
     }
 
+    /// Why a tool that is not listed cannot be called, where its name is one that this source would have.
+    fn why_not(&self, tool: &str) -> Option<Failure> {
+        let _ = tool;
+        None
+    }
+
     /// A page of its resources.
     fn resources<'a>(
         &'a self,
@@ -228,15 +233,26 @@ struct Inner {
     listed: RwLock<Arc<Listed>>,
 }
 
+/// A tool, found by its name.
+pub(super) struct Named {
+    /// The place of its source.
+    pub(super) place: usize,
+    pub(super) tool: Arc<Tool>,
+    /// Arguments that headers repeat.
+    pub(super) mirrored: Arc<[Mirrored]>,
+}
+
 /// What there is in one generation.
 pub(super) struct Listed {
     pub(super) generations: Generations,
     pub(super) tools: Vec<Arc<Tool>>,
     pub(super) templates: Vec<ResourceTemplate>,
     pub(super) prompts: Vec<Prompt>,
-    /// Each name and alias: the source's place, and the tool.
-    tool_names: HashMap<String, (usize, Arc<Tool>)>,
+    /// Each name and alias.
+    tool_names: HashMap<String, Named>,
     prompt_names: HashMap<String, usize>,
+    /// The list of tools as the text that is sent, once somebody has asked.
+    pub(super) tools_text: OnceLock<String>,
 }
 
 impl Catalog {
@@ -261,8 +277,24 @@ impl Catalog {
         fresh
     }
 
+    /// What changes the lists, for those who are told.
+    pub(super) fn changing(&self) -> Vec<watch::Receiver<Generations>> {
+        self.0.changing.clone()
+    }
+
+    /// How often the lists have changed.
+    pub(super) fn generations(&self) -> Generations {
+        total(&self.0.changing)
+    }
+
     pub(super) fn sources(&self) -> &[Arc<dyn Source>] {
         &self.0.sources
+    }
+
+    /// Why there is no tool of this name.
+    pub(super) fn why_not(&self, tool: &str) -> Failure {
+        let said = self.sources().iter().find_map(|source| source.why_not(tool));
+        said.unwrap_or_else(|| Failure::invalid_params(format!("Unknown tool: {tool}")))
     }
 
     pub(super) fn source(&self, place: usize) -> Option<&Arc<dyn Source>> {
@@ -305,6 +337,7 @@ impl Listed {
             prompts: Vec::new(),
             tool_names: HashMap::new(),
             prompt_names: HashMap::new(),
+            tools_text: OnceLock::new(),
         };
         for (place, source) in sources.iter().enumerate() {
             for tool in source.tools() {
@@ -333,15 +366,17 @@ impl Listed {
             tracing::warn!(source, tool = %tool.tool.name, "another source has such a tool");
             return;
         }
+        let mirrored: Arc<[Mirrored]> = headers::mirrored(&tool.tool.input_schema).into();
         for name in std::iter::once(&tool.tool.name).chain(&tool.aliases) {
-            self.tool_names.entry(name.clone().into_owned()).or_insert_with(|| (place, tool.clone()));
+            let named = || Named { place, tool: tool.clone(), mirrored: mirrored.clone() };
+            self.tool_names.entry(name.clone().into_owned()).or_insert_with(named);
         }
         self.tools.push(tool);
     }
 
-    /// The tool of a name or alias, and the place of its source.
-    pub(super) fn tool(&self, name: &str) -> Option<(usize, &Arc<Tool>)> {
-        self.tool_names.get(name).map(|(place, tool)| (*place, tool))
+    /// The tool of a name or alias.
+    pub(super) fn tool(&self, name: &str) -> Option<&Named> {
+        self.tool_names.get(name)
     }
 
     /// The place of the source that has a prompt.

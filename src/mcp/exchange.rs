@@ -6,22 +6,31 @@
 //! answers along, and the request runs once more from its beginning. So what comes before a question must do no harm
 //! when it is done twice.
 
+mod detach;
+mod level;
 mod outbox;
+mod question;
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
+use std::time::Instant;
 
 use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
-use rmcp::model::{ClientCapabilities, ErrorData, Implementation, LoggingLevel};
+use rmcp::model::{ClientCapabilities, ErrorData, Implementation};
 use serde_json::{Map, Value as Json, json};
 use tokio_util::sync::CancellationToken;
 
 use super::Failure;
 use crate::caller::Caller;
+use crate::limits::MCP_CALL_MAX;
 use crate::object::idempotency::IdempotencyKey;
 
-pub(super) use outbox::Outbox;
+pub(super) use detach::Detach;
+pub use level::Level;
+pub(super) use outbox::{Outbox, Outgoing};
+pub use question::Question;
+pub(super) use question::missing_capability;
 
 /// A family of revisions of the protocol.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,55 +50,10 @@ pub struct Client {
     pub capabilities: ClientCapabilities,
 }
 
-/// Something that a client is asked.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Question {
-    /// `sampling/createMessage`, `elicitation/create` or `roots/list`.
-    pub method: &'static str,
-    /// Its parameters.
-    pub params: Json,
-}
-
-impl Question {
-    /// The client's model is to say something.
-    #[must_use]
-    pub fn sampling(params: Json) -> Self {
-        Self { method: "sampling/createMessage", params }
-    }
-
-    /// The client's user is to fill in a form.
-    #[must_use]
-    pub fn elicitation(params: Json) -> Self {
-        Self { method: "elicitation/create", params }
-    }
-
-    /// Which directories the client works in.
-    #[must_use]
-    pub fn roots() -> Self {
-        Self { method: "roots/list", params: json!({}) }
-    }
-
-    /// Whether a client can answer it.
-    pub(super) fn fits(&self, capabilities: &ClientCapabilities) -> bool {
-        match self.method {
-            "sampling/createMessage" => capabilities.sampling.is_some(),
-            "elicitation/create" => capabilities.elicitation.is_some(),
-            "roots/list" => capabilities.roots.is_some(),
-            _ => false,
-        }
-    }
-
-    /// What a client would have to declare.
-    fn required(&self) -> Json {
-        let name = self.method.split('/').next().unwrap_or_default();
-        json!({ name: {} })
-    }
-}
-
 /// How the client is asked while the request waits.
 pub(super) trait Asks: Send + Sync {
     /// Asks, and waits for the answers, in the order of the questions.
-    fn ask<'a>(&'a self, questions: Vec<(String, Question)>) -> BoxFuture<'a, Result<Vec<Json>, Failure>>;
+    fn ask(&self, questions: Vec<(String, Question)>) -> BoxFuture<'_, Result<Vec<Json>, Failure>>;
 }
 
 /// How a request asks its client.
@@ -120,17 +84,25 @@ pub struct Exchange {
     pub(super) client: Arc<Client>,
     pub(super) idempotency_key: Option<IdempotencyKey>,
     pub(super) progress_token: Option<Json>,
-    pub(super) log_level: Option<LoggingLevel>,
+    pub(super) log_level: Option<Level>,
     pub(super) outbox: Arc<Outbox>,
     pub(super) asking: Asking,
+    pub(super) detach: Detach,
     pub(super) cancelled: CancellationToken,
+    /// The caller with more time: somebody was asked, or the call goes on as a task.
+    pub(super) extended: OnceLock<Caller>,
 }
 
 impl Exchange {
     /// Who asks, and until when.
     #[must_use]
     pub fn caller(&self) -> &Caller {
-        &self.caller
+        self.extended.get().unwrap_or(&self.caller)
+    }
+
+    /// People may take longer to answer than a request may last.
+    fn extend(&self) {
+        self.extended.get_or_init(|| self.caller.until(Instant::now() + MCP_CALL_MAX));
     }
 
     /// Which revisions its client speaks.
@@ -151,10 +123,10 @@ impl Exchange {
         self.idempotency_key.as_ref()
     }
 
-    /// Whether the client wants to be told how far it is.
+    /// Whether anybody wants to be told how far it is.
     #[must_use]
     pub fn wants_progress(&self) -> bool {
-        self.progress_token.is_some() || self.outbox.is_of_task()
+        self.progress_token.is_some() || self.detach.may()
     }
 
     /// A way to tell the client how far it is that outlives this borrow.
@@ -170,17 +142,16 @@ impl Exchange {
     }
 
     /// Tells the client what happens, if it wants to know of things of that level.
-    pub async fn log(&self, level: LoggingLevel, logger: Option<&str>, data: Json) {
-        if self.log_level.is_none_or(|least| (level as u8) < (least as u8)) {
+    pub async fn log(&self, level: Level, logger: Option<&str>, data: Json) {
+        if self.log_level.is_none_or(|least| level < least) {
             return;
         }
         let mut params = json!({ "level": level, "data": data });
         if let (Some(logger), Some(params)) = (logger, params.as_object_mut()) {
             params.insert("logger".to_owned(), logger.into());
         }
-        self.outbox
-            .put(&json!({ "jsonrpc": "2.0", "method": "notifications/message", "params": params }))
-            .await;
+        let message = json!({ "jsonrpc": "2.0", "method": "notifications/message", "params": params });
+        self.outbox.put(Outgoing::notice(&message)).await;
     }
 
     /// Asks the client something. The key is the question's own within this request.
@@ -202,12 +173,21 @@ impl Exchange {
         {
             return Err(missing_capability(question.required()));
         }
+        if let Some(task) = self.detach.task() {
+            let answers = task.ask(questions).await;
+            self.extend();
+            return answers;
+        }
         match &self.asking {
             Asking::Refused => Err(Failure::Rpc(ErrorData::invalid_request(
                 "the tool asks its client something, which needs a session: send initialize first",
                 None,
             ))),
-            Asking::Waits(client) => client.ask(questions).await,
+            Asking::Waits(client) => {
+                let answers = client.ask(questions).await;
+                self.extend();
+                answers
+            }
             Asking::Rounds(rounds) => {
                 let mut rounds = rounds.lock();
                 let given = questions.iter().map(|(key, _)| rounds.answers.get(key).cloned());
@@ -247,21 +227,29 @@ impl Exchange {
         }
     }
 
+    /// From here on the call is a task, if its client knows tasks and the tool allows it: the client has its answer,
+    /// looks for the result when it likes, and what is asked it finds in the task. Otherwise nothing happens.
+    ///
+    /// # Errors
+    /// When the task cannot be kept.
+    pub async fn detach(&self) -> Result<(), Failure> {
+        self.detach.ask().await?;
+        if self.detach.task().is_some() {
+            self.extend();
+        }
+        Ok(())
+    }
+
+    /// Ends the client's stream; it comes back for the rest. Only clients that can do that (sessions from 2025-11-25 on)
+    /// are treated so.
+    pub async fn break_off(&self) {
+        self.outbox.put(Outgoing::BreakOff).await;
+    }
+
     /// Waits until the client takes its request back.
     pub async fn cancelled(&self) {
         self.cancelled.cancelled().await;
     }
-}
-
-/// The client cannot do what the request needs.
-pub(super) fn missing_capability(required: Json) -> Failure {
-    let mut data = Map::new();
-    data.insert("requiredCapabilities".to_owned(), required);
-    Failure::Rpc(ErrorData::new(
-        rmcp::model::ErrorCode::MISSING_REQUIRED_CLIENT_CAPABILITY,
-        "Missing required client capability",
-        Some(Json::Object(data)),
-    ))
 }
 
 /// Tells a client how far its request is.
@@ -288,7 +276,8 @@ impl Reporter {
         if let Some(message) = message {
             params.insert("message".to_owned(), message.into());
         }
-        self.outbox.offer(&json!({ "jsonrpc": "2.0", "method": "notifications/progress", "params": params }));
+        let message = json!({ "jsonrpc": "2.0", "method": "notifications/progress", "params": params });
+        self.outbox.offer(Outgoing::notice(&message));
     }
 }
 

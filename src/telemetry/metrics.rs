@@ -58,6 +58,8 @@ pub enum Transport {
     events,
     /// Yjs editors.
     editors,
+    /// MCP.
+    mcp,
 }
 
 /// The label of what is counted by transport.
@@ -90,6 +92,19 @@ pub enum RetryReason {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct ByRetryReason {
     reason: RetryReason,
+}
+
+/// The label of what is counted by MCP tool and what came of a call. Tools are few: only those that are listed count.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct ByToolAndOutcome {
+    tool: String,
+    outcome: &'static str,
+}
+
+/// The label of what is counted by MCP tool.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct ByTool {
+    tool: String,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -204,6 +219,12 @@ instruments! {
     snapshots_saved: Counter = Counter::default(), "snapshots_saved", NO_UNIT;
     /// Snapshots of the whole cluster that this node could not save.
     snapshots_failed: Counter = Counter::default(), "snapshots_failed", NO_UNIT;
+    /// Calls of MCP tools, by what came of them.
+    mcp_calls: Family<ByToolAndOutcome, Counter> = Family::default(), "mcp_tool_calls", NO_UNIT;
+    /// Time that MCP tools took.
+    mcp_call_duration: Family<ByTool, Histogram, fn() -> Histogram> = Family::new_with_constructor(durations), "mcp_tool_call_duration", Some(Unit::Seconds);
+    /// MCP sessions begun on this node.
+    mcp_sessions: Counter = Counter::default(), "mcp_sessions_begun", NO_UNIT;
     /// Subscribers closed because their queue was full (4508).
     slow_closes: Counter = Counter::default(), "slow_subscribers_closed", NO_UNIT;
 }
@@ -218,6 +239,13 @@ impl Instruments {
     /// Counts a call that is tried again.
     pub fn retried_for(&self, reason: RetryReason) {
         self.calls_retried.get_or_create(&ByRetryReason { reason }).inc();
+    }
+
+    /// Counts a call of an MCP tool.
+    pub fn tool_called(&self, tool: &str, outcome: &'static str, took: Duration) {
+        let duration = self.mcp_call_duration.get_or_create_owned(&ByTool { tool: tool.to_owned() });
+        duration.observe(took.as_secs_f64());
+        self.mcp_calls.get_or_create(&ByToolAndOutcome { tool: tool.to_owned(), outcome }).inc();
     }
 
     /// Counts a call answered with an error.
