@@ -3,11 +3,16 @@
 //! A class is one value behind one small trait, looked up by tenant and name at run time; a Rust embedder
 //! adds classes of his own with [`Classes::with`].
 
+pub mod change_calendar;
+mod change_key;
+mod change_policy;
+pub mod change_request;
 mod counter;
 pub mod document;
 mod mcp_secret;
 pub mod mcp_session;
 pub mod mcp_task;
+pub mod metrics_day;
 mod object;
 mod parameters;
 mod rehearsal;
@@ -21,11 +26,16 @@ use serde_json::Map;
 use crate::limits::STATE_ANSWER_MAX_BYTES;
 use crate::object::{ClassName, Key, Page, Refusal, Tenant, Turn, Value};
 
+pub use change_calendar::ChangeCalendar;
+pub use change_key::ChangeKey;
+pub use change_policy::ChangePolicy;
+pub use change_request::ChangeRequest;
 pub use counter::Counter;
 pub use document::Document;
 pub use mcp_secret::McpSecret;
 pub use mcp_session::McpSession;
 pub use mcp_task::McpTask;
+pub use metrics_day::MetricsDay;
 pub use object::Object;
 pub use rehearsal::Rehearsal;
 
@@ -219,9 +229,14 @@ impl Classes {
             .with_name("object", Object)
             .with_name("counter", Counter)
             .with_name("document", Document)
+            .with_name("change-request", ChangeRequest)
+            .with_name("change-calendar", ChangeCalendar)
+            .with_name("change-policy", ChangePolicy)
+            .with_name("change-key", ChangeKey)
             .with_name("mcp-session", McpSession)
             .with_name("mcp-task", McpTask)
             .with_name("mcp-secret", McpSecret)
+            .with_name("metrics-day", MetricsDay)
     }
 
     /// The same and one more, for every tenant; it takes the place of one of that name.

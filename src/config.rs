@@ -3,7 +3,8 @@
 //! Every source is a TOML table; they are laid over each other key by key and read once into
 //! [`Config`], whose fields and defaults are the documentation. [`KEYS`] names every key with its kind
 //! and a sentence; the environment's variables, `--print-config` and the example file come from it,
-//! and a test holds it equal to the struct. An unknown key of a file is refused, never ignored.
+//! and a test holds it equal to the struct. `[changeflow]` alone comes from a file only: it is a policy, whole tables
+//! and lists, of the same form that `/v1/changes/policy` has. An unknown key of a file is refused, never ignored.
 //! Nothing here reads the process's environment: [`Config::load`] is given it.
 
 mod keys;
@@ -16,6 +17,8 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
+
+use crate::class::change_request::Policy;
 
 pub use keys::{KEYS, Key, Kind};
 pub use mcp_servers::McpServer;
@@ -87,6 +90,8 @@ pub struct Config {
     /// Other MCP servers to route to, by name; of the file only.
     #[serde(rename = "mcpServers", skip_serializing_if = "BTreeMap::is_empty")]
     pub mcp_servers: BTreeMap<String, McpServer>,
+    /// The policy of change management, as it begins; from then on the cluster keeps it. Of the file only.
+    pub changeflow: Policy,
 }
 
 impl Default for Config {
@@ -116,6 +121,7 @@ impl Default for Config {
             limits: Limits::default(),
             storage: Storage::default(),
             mcp_servers: BTreeMap::new(),
+            changeflow: Policy::default(),
         }
     }
 }
@@ -182,6 +188,11 @@ pub struct Timing {
     pub election_max_ms: u64,
     /// How long a node may be silent before its replicas are given to others.
     pub replace_after_ms: u64,
+    /// Between two samples of what a node counts; they are kept for 90 days.
+    pub metrics_sample_ms: u64,
+    /// How long scheduling a change may take; a reservation of more than twice that age whose change is not scheduled
+    /// by it is let go when its day looks full.
+    pub reservation_settles_ms: u64,
 }
 
 impl Default for Timing {
@@ -197,6 +208,8 @@ impl Default for Timing {
             election_min_ms: 500,
             election_max_ms: 600,
             replace_after_ms: 300_000,
+            metrics_sample_ms: 60_000,
+            reservation_settles_ms: 10_000,
         }
     }
 }

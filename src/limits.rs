@@ -132,6 +132,28 @@ pub const LEADER_LOOK_EVERY: Duration = Duration::from_millis(50);
 pub const DEPOSED_ANSWERS_WITHIN: Duration = Duration::from_millis(500);
 /// Rows of one shard in one answer to a gateway that gathers a list, at most; also those of all its shards there.
 pub const GATHER_ROWS_MAX: usize = PAGE_MAX + 1;
+/// Samples of all nodes that are added up of one day, at most: a sample a minute of a hundred nodes, and more.
+pub const METRICS_DAY_SAMPLES_MAX: usize = 256 * 1_024;
+/// Days for which metrics samples are kept.
+pub const METRICS_KEPT_DAYS: u32 = 90;
+/// How long a dashboard is shown before its figures are computed again; also how often it is sent to those who watch it.
+pub const DASHBOARD_EVERY: Duration = Duration::from_secs(5);
+/// Changes that a list reads in one call, at most: a page may be short, and says where it stopped.
+pub const LIST_READS_MAX: usize = 10_000;
+/// Changes that a report or a dashboard reads, at most; a report says where it stopped.
+pub const REPORT_CHANGES_MAX: u64 = 1_000_000;
+/// Changes that a node's dashboard remembers the figures of; beyond them it asks each anew.
+pub const DASHBOARD_REMEMBERED_MAX: usize = 100_000;
+/// Ids and violations that a report shows in each of its lists, at most; a count beside it says how many there are.
+pub const REPORT_LISTED_MAX: usize = 1_000;
+/// Changes that one list or report asks at once.
+pub const CHANGES_ASKED_AT_ONCE: usize = 32;
+/// How long one step of a report may take: all of it may take longer than a request's deadline.
+pub const REPORT_STEP_WITHIN: Duration = Duration::from_secs(10);
+/// Times a change is made under another id when one is taken, until something else must be wrong.
+pub const CHANGE_IDS_TRIED: usize = 4;
+/// Versions of the policy that a node remembers, for reports on what happened under them.
+pub const POLICY_VERSIONS_REMEMBERED: usize = 256;
 /// Largest log entry, in bytes: the largest document and what goes with it.
 pub const ENTRY_MAX_BYTES: usize = 48 * 1024 * 1024;
 /// Applied entries a shard's log keeps for replicas that lag.
@@ -214,7 +236,64 @@ pub const MCP_RUNNING_MAX: usize = 10_000;
 /// Between the comments that keep an MCP stream alive.
 pub const MCP_COMMENT_EVERY: Duration = Duration::from_secs(15);
 
+/// Longest title of a change request, in bytes; also of its requestor and its environment.
+pub const CHANGE_NAME_MAX_BYTES: usize = 512;
+/// Longest description and plan of a change request, and longest comment on one, in bytes.
+pub const CHANGE_TEXT_MAX_BYTES: usize = 64 * 1024;
+/// Longest reason, justification and remark of an approver, in bytes.
+pub const CHANGE_REMARK_MAX_BYTES: usize = 4 * 1024;
+/// Entries in one list of a change request: systems affected, changes it waits for, people to tell.
+pub const CHANGE_LIST_MAX: usize = 1_000;
+/// Longest entry in one of them, in bytes.
+pub const CHANGE_ENTRY_MAX_BYTES: usize = 256;
+/// Assessments of one change request, which lie under one key; also decisions on it.
+pub const CHANGE_DECISIONS_MAX: usize = 200;
+/// Factors that an assessor says something of.
+pub const CHANGE_FACTORS_MAX: usize = 8;
+/// What an assessor says of one factor, in bytes of its name and its JSON.
+pub const CHANGE_FACTOR_MAX_BYTES: usize = 1024;
+/// Audit records in the status of a change request: the last ones.
+pub const CHANGE_STATUS_RECORDS: u64 = 20;
+/// Bytes of audit records in one answer.
+pub const CHANGE_TRAIL_MAX_BYTES: usize = 4 * 1024 * 1024;
+/// Audit records of one change request that a report reads; with more it says that it stopped.
+pub const CHANGE_REPORT_RECORDS: usize = 10_000;
+/// How long before its scheduled start a change may begin, in milliseconds.
+pub const CHANGE_EARLY_START_MS: u64 = 15 * 60 * 1_000;
+/// How long after an override its review is due, in milliseconds.
+pub const CHANGE_REVIEW_WITHIN_MS: u64 = 72 * 60 * 60 * 1_000;
+/// How far ahead a window is looked for, in days: a year, and a freeze.
+pub const WINDOW_SEARCH_MAX_DAYS: u32 = 400;
+/// Reservations of one day of the change calendar: what one answer can list.
+pub const CALENDAR_DAY_MAX: usize = 10_000;
+/// Entries in each list of a policy.
+pub const POLICY_ENTRIES_MAX: usize = 256;
+/// Longest id, name, role and keyword in a policy, in bytes.
+pub const POLICY_TEXT_MAX_BYTES: usize = 256;
+/// Most approvals that a policy may ask for.
+pub const POLICY_APPROVALS_MAX: u32 = 1_000;
+/// Most schedules that a policy may let overlap.
+pub const POLICY_OVERLAPPING_MAX: u32 = 1_000;
+/// Longest end of a quarter that a policy may freeze, in days: something of it has to be left.
+pub const POLICY_QUARTER_END_MAX_DAYS: u32 = 60;
+/// Longest time for a decision, in minutes: a year.
+pub const POLICY_SLA_MAX_MINUTES: u32 = 366 * 24 * 60;
+/// Largest weight in a risk's score, whose highest is 100.
+pub const POLICY_WEIGHT_MAX: u32 = 100;
+
 const _: () = assert!(VALUE_MAX_BYTES < BODY_MAX_BYTES, "a value arrives in a body");
+const _: () = assert!(
+    2 * CHANGE_DECISIONS_MAX * (CHANGE_REMARK_MAX_BYTES + CHANGE_NAME_MAX_BYTES) < VALUE_MAX_BYTES,
+    "the decisions on a change fit under their key, even if each of their characters is escaped"
+);
+const _: () = assert!(
+    CHANGE_DECISIONS_MAX * (CHANGE_FACTORS_MAX * CHANGE_FACTOR_MAX_BYTES) < VALUE_MAX_BYTES - 256 * 1024,
+    "the assessments of a change fit under their key, with what the rules add"
+);
+const _: () = assert!(
+    2 * (3 * CHANGE_TEXT_MAX_BYTES + 2 * CHANGE_LIST_MAX * CHANGE_ENTRY_MAX_BYTES) < VALUE_MAX_BYTES,
+    "what an update replaces fits into one audit record"
+);
 const _: () = assert!(BODY_MAX_BYTES < STATE_ANSWER_MAX_BYTES, "what was put at once can be read at once");
 const _: () = assert!(
     CALLS_ADMITTED_MAX as u64 == MAILBOX_MAX_CALLS as u64 + COMMITS_IN_FLIGHT_MAX,
@@ -224,6 +303,7 @@ const _: () = assert!(
     DOCUMENT_MAX_BYTES + 2 * DOCUMENT_VERSION_MAX_BYTES < ENTRY_MAX_BYTES,
     "a document and what is kept of its past fit into an entry, whatever is done to it"
 );
+const _: () = assert!(PAGE_MAX <= LIST_READS_MAX, "a page of a list can be full");
 const _: () = assert!(PRESENCE_MAX_BYTES < PRESENT_MAX_BYTES, "one member has room");
 const _: () = assert!(SIGNAL_MAX_BYTES < SIGNALS_WAITING_MAX_BYTES, "one signal has room");
 const _: () = assert!(PAGE_DEFAULT <= PAGE_MAX, "the default page is a page");

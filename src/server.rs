@@ -7,6 +7,7 @@
 pub mod directory;
 mod shown;
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::path::Path;
@@ -20,12 +21,14 @@ use stead_cluster::{Cluster, OpenError};
 use tokio::net::TcpListener;
 
 use crate::api;
+use crate::changeflow::{self, ChangeFlow};
 use crate::class::Classes;
 use crate::clock::Clock;
-use crate::config::Config;
+use crate::config::{Config, McpServer};
 use crate::limits;
 use crate::live::Hub;
-use crate::mcp::{self, Catalog, Mcp, Objects, Source};
+use crate::mcp::upstream::{UpstreamOptions, Upstreams, Way};
+use crate::mcp::{self, Catalog, Changes, Mcp, Objects, Prompts, Source};
 use crate::runtime::{self, ObjectMachine, Runtime};
 use crate::telemetry::Metrics;
 
@@ -66,9 +69,11 @@ pub struct Server {
     cluster: Cluster,
     runtime: Runtime,
     hub: Hub,
+    changeflow: ChangeFlow,
     api: api::ApiState,
     metrics: Metrics,
     sources: Vec<Arc<dyn Source>>,
+    upstreams: Upstreams,
     body_timeout: Duration,
     drain: Duration,
 }
@@ -101,10 +106,31 @@ pub async fn start(config: Config, classes: Classes) -> Result<Server, Error> {
     shown::show_node(&metrics, &cluster, &runtime, clock.clone());
     let drain = Duration::from_millis(config.timing.drain_ms);
     let body_timeout = Duration::from_millis(config.timing.body_timeout_ms);
-    let api = api::ApiState::new(&config, runtime.clone(), hub.clone(), clock, metrics.clone());
-    let sources: Vec<Arc<dyn Source>> = vec![Arc::new(Objects::new(runtime.clone(), hub.clone()))];
+    let changeflow = changeflow(&config, &cluster, runtime.clone(), (clock.clone(), metrics.clone()));
+    let upstreams = Upstreams::start(upstreams(&config));
+    let sources: Vec<Arc<dyn Source>> = vec![
+        Arc::new(Changes::new(changeflow.clone())),
+        Arc::new(Objects::new(runtime.clone(), hub.clone())),
+        Arc::new(Prompts::new(changeflow.clone(), runtime.clone())),
+        Arc::new(upstreams.clone()),
+    ];
+    let parts = api::Parts { runtime: runtime.clone(), hub: hub.clone(), changeflow: changeflow.clone() };
+    let api = api::ApiState::new(&config, parts, clock, metrics.clone());
     tracing::info!(%address, cluster = %cluster.id(), node = %cluster.node_id(), "the node is open");
-    Ok(Server { listener, address, cluster, runtime, hub, api, metrics, sources, body_timeout, drain })
+    Ok(Server {
+        listener,
+        address,
+        cluster,
+        runtime,
+        hub,
+        changeflow,
+        api,
+        metrics,
+        sources,
+        upstreams,
+        body_timeout,
+        drain,
+    })
 }
 
 impl Server {
@@ -128,7 +154,8 @@ impl Server {
     ///
     /// None today; what serving may come to need.
     pub async fn run_until(self, told: impl Future<Output = ()> + Send) -> Result<(), Error> {
-        let Self { listener, cluster, runtime, hub, api, metrics, sources, body_timeout, drain, .. } = self;
+        let Self { listener, cluster, runtime, hub, changeflow, api, drain, .. } = self;
+        let Self { metrics, sources, upstreams, body_timeout, .. } = self;
         let mcp = Mcp::new(mcp::Parts {
             runtime: runtime.clone(),
             hub: hub.clone(),
@@ -139,6 +166,7 @@ impl Server {
         });
         let routes = api::router(&api).merge(mcp.router());
         let front = api::Front::new(api, routes);
+        changeflow.start();
         let cluster_too = cluster.clone();
         let told = async {
             told.await;
@@ -148,11 +176,29 @@ impl Server {
         };
         api::listen(listener, front, told, drain).await;
         mcp.stop(drain).await;
+        upstreams.stop().await;
+        changeflow.stop().await;
         runtime.stop().await;
         cluster.shutdown().await;
         tracing::info!("the node has stopped; nothing acknowledged is lost");
         Ok(())
     }
+}
+
+/// Change management over the objects of this node.
+fn changeflow(
+    config: &Config,
+    cluster: &Cluster,
+    runtime: Runtime,
+    (clock, metrics): (Arc<Clock>, Metrics),
+) -> ChangeFlow {
+    let options = changeflow::Options {
+        policy: config.changeflow.clone(),
+        node: cluster.node_id().0,
+        sample_every: Duration::from_millis(config.timing.metrics_sample_ms),
+        reservation_settles: Duration::from_millis(config.timing.reservation_settles_ms),
+    };
+    ChangeFlow::new(runtime, clock, metrics, options)
 }
 
 async fn open_cluster(
@@ -233,6 +279,27 @@ fn join_secret(config: &Config) -> Result<JoinSecret, SecretError> {
         (None, Some(file)) => JoinSecret::read(file),
         (None, None) => JoinSecret::of_directory(&config.data),
     }
+}
+
+/// The other MCP servers of the configuration, but for those left out for now.
+fn upstreams(config: &Config) -> BTreeMap<String, UpstreamOptions> {
+    let enabled = config.mcp_servers.iter().filter(|(_, server)| !server.disabled);
+    let options = |server: &McpServer| UpstreamOptions {
+        way: match (&server.command, &server.url) {
+            (Some(command), _) => Way::Command {
+                command: command.clone(),
+                args: server.args.clone(),
+                env: server.env.clone(),
+            },
+            (None, url) => {
+                Way::Url { url: url.clone().unwrap_or_default(), headers: server.headers.clone() }
+            }
+        },
+        tools: server.tools.clone(),
+        auto_approve: server.auto_approve.clone(),
+        timeout: Duration::from_millis(server.timeout_ms),
+    };
+    enabled.map(|(name, server)| (name.clone(), options(server))).collect()
 }
 
 fn runtime_options(config: &Config) -> Result<runtime::Options, Error> {

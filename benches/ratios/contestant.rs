@@ -149,6 +149,11 @@ impl Contestant {
 
 /// Loads nodes for a slice, the clients spread over them.
 pub(crate) fn load_on(addresses: &[SocketAddr], load: Load, slice_s: f64) -> Slice {
+    load_with(addresses, load, slice_s, &[])
+}
+
+/// The same with further words for the load generator.
+pub(crate) fn load_with(addresses: &[SocketAddr], load: Load, slice_s: f64, words: &[&str]) -> Slice {
     let mut command = Command::new(env!("CARGO_BIN_EXE_stead"));
     command.args(["bench", load.operation, "-o", "json", "--warmup", "0.3"]);
     for (number, address) in addresses.iter().enumerate() {
@@ -157,6 +162,7 @@ pub(crate) fn load_on(addresses: &[SocketAddr], load: Load, slice_s: f64) -> Sli
     let output = command
         .args(["--clients", &load.clients.to_string(), "--objects", &load.objects.to_string()])
         .args(["--seconds", &slice_s.to_string()])
+        .args(words)
         .output()
         .expect("the load generator can be started");
     let report: Value = serde_json::from_slice(&output.stdout)

@@ -25,6 +25,7 @@ mod failover;
 mod figures;
 mod idle;
 mod live;
+mod mcp;
 mod memory;
 mod rates;
 mod replicated;
@@ -84,6 +85,9 @@ fn main() {
     }
     if plan.wants("live") {
         live::measure(&plan, &mut figures);
+    }
+    if plan.wants("mcp") {
+        mcp::measure(&plan, &mut figures);
     }
     if plan.wants("start") {
         start::measure(&mut figures);

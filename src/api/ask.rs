@@ -75,7 +75,8 @@ pub(super) fn tenant_of(caller: &Caller) -> Result<Tenant, Error> {
     Tenant::try_from(caller.tenant.clone()).map_err(|error| Error::new(Code::Forbidden, error.to_string()))
 }
 
-fn part(head: &Parts, index: usize) -> Result<String, Error> {
+/// A part of the path, decoded.
+pub(super) fn part(head: &Parts, index: usize) -> Result<String, Error> {
     let malformed = |error| Error::new(Code::InvalidRequest, format!("in the path: {error}"));
     path::decode(path::part(head.uri.path(), index)).map(std::borrow::Cow::into_owned).map_err(malformed)
 }

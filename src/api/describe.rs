@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 
+use serde_json::{Map, Value as Json};
 use utoipa::openapi::schema::{AdditionalProperties, ObjectBuilder, Schema, Type};
 use utoipa::openapi::{
     ContentBuilder, OpenApi as Description, Ref, RefOr, Required, Response, ResponseBuilder,
@@ -12,6 +13,7 @@ use utoipa::openapi::{
 use utoipa::{IntoParams, IntoResponses, OpenApi, PartialSchema, ToSchema};
 
 use super::problem::{PROBLEM_JSON, Problem};
+use crate::changeflow;
 use crate::error::Code;
 use crate::limits::KEY_MAX_BYTES;
 
@@ -26,6 +28,7 @@ use crate::limits::KEY_MAX_BYTES;
     ),
     tags(
         (name = "objects", description = "Objects: state, methods, updates"),
+        (name = "changes", description = "Change management: the tools' arguments and results"),
         (name = "cluster", description = "The cluster and its nodes"),
         (name = "server", description = "Health, metrics and this description"),
         (name = "compatible", description = "The API of the original worker; path parts are not percent-decoded"),
@@ -37,7 +40,8 @@ pub(super) struct Frame;
 /// Makes the bodies optional of calls, and of what needs no more than to be asked: an absent one is `{}`.
 pub(super) fn with_optional_bodies(mut description: Description) -> Description {
     for (path, item) in &mut description.paths.paths {
-        let is_optional = path.ends_with("{method}") || path == "/v1/snapshots";
+        let is_optional =
+            path.ends_with("{method}") || path == "/v1/snapshots" || path.starts_with("/v1/changes");
         let post = is_optional.then_some(item.post.as_mut()).flatten();
         if let Some(RefOr::T(body)) = post.and_then(|post| post.request_body.as_mut()) {
             body.required = Some(Required::False);
@@ -73,6 +77,13 @@ problems! {
     /// What reading an object may be answered.
     ReadErrors: InvalidRequest OriginNotAllowed Forbidden NotFound ClassNotFound ObjectNotFound KeyNotFound VersionMismatch StateTooLarge
         UriTooLong HostNotAllowed RateLimited Overloaded HeadersTooLarge Internal Unavailable OutcomeUnknown;
+    /// What reading changes may be answered.
+    ChangeReadErrors: InvalidRequest OriginNotAllowed Forbidden ObjectNotFound UriTooLong HostNotAllowed InvalidParameters RateLimited Overloaded
+        HeadersTooLarge Internal Unavailable OutcomeUnknown;
+    /// What writing a change may be answered.
+    ChangeWriteErrors: InvalidRequest OriginNotAllowed Forbidden ObjectNotFound RequestTimeout Conflict VersionMismatch BodyTooLarge UriTooLong
+        UnsupportedMediaType HostNotAllowed InvalidParameters IdempotencyKeyReused RateLimited Overloaded IdempotencyFull HeadersTooLarge
+        Internal Unavailable OutcomeUnknown;
     /// What writing an object may be answered.
     WriteErrors: InvalidRequest OriginNotAllowed Forbidden ClassNotFound ObjectNotFound KeyNotFound MethodNotFound RequestTimeout Conflict
         VersionMismatch BodyTooLarge StateTooLarge UriTooLong UnsupportedMediaType HostNotAllowed InvalidParameters IdempotencyKeyReused
@@ -89,6 +100,174 @@ fn described(codes: &[Code]) -> BTreeMap<String, RefOr<Response>> {
         ResponseBuilder::new().description(titles.join("; ")).content(PROBLEM_JSON, content).build()
     };
     by_status.into_iter().map(|(status, titles)| (status.to_string(), response(titles).into())).collect()
+}
+
+/// A change in a path.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Path)]
+#[expect(dead_code, reason = "a description")]
+pub(super) struct ChangePath {
+    /// The change's id, `CHG-YYYYMMDD-XXXXXX`.
+    #[param(min_length = 1, max_length = 512, example = "CHG-20261128-A1B2C3")]
+    id: String,
+}
+
+/// Which changes are listed.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+#[expect(dead_code, reason = "a description")]
+pub(super) struct ChangesQuery {
+    /// Only those in this state.
+    #[param(nullable = false)]
+    status: Option<String>,
+    /// Only those of this kind.
+    #[param(nullable = false, rename = "type")]
+    kind: Option<String>,
+    /// Only those of this risk level.
+    #[param(nullable = false)]
+    risk: Option<String>,
+    /// Only those that this requestor asked for.
+    #[param(nullable = false)]
+    requestor: Option<String>,
+    /// At most so many.
+    #[param(nullable = false, minimum = 1, maximum = 1000, default = 100)]
+    limit: Option<u32>,
+    /// Where the last page ended, as its answer says.
+    #[param(nullable = false)]
+    cursor: Option<String>,
+}
+
+/// A page of a trail.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+#[expect(dead_code, reason = "a description")]
+pub(super) struct TrailQuery {
+    /// At most so many.
+    #[param(nullable = false, minimum = 1, maximum = 1000, default = 100)]
+    limit: Option<u32>,
+    /// Where the last page ended, as its answer says.
+    #[param(nullable = false, pattern = "^[0-9]{1,18}$")]
+    cursor: Option<String>,
+}
+
+/// What a report is of.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+#[expect(dead_code, reason = "a description")]
+pub(super) struct ReportQuery {
+    /// Whose controls: `sox`, `pci_dss`, `gdpr` or `all`.
+    #[param(nullable = false)]
+    framework: Option<String>,
+    /// Only changes created from this time on, RFC 3339.
+    #[param(nullable = false)]
+    start: Option<String>,
+    /// Only changes created before this time, RFC 3339.
+    #[param(nullable = false)]
+    end: Option<String>,
+}
+
+/// What a dashboard is of.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+#[expect(dead_code, reason = "a description")]
+pub(super) struct DashboardQuery {
+    /// From this time on, RFC 3339.
+    #[param(nullable = false)]
+    start: Option<String>,
+    /// Before this time, RFC 3339.
+    #[param(nullable = false)]
+    end: Option<String>,
+}
+
+/// The policy that a write goes by.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Header)]
+#[expect(dead_code, reason = "a description")]
+pub(super) struct PolicyHeaders {
+    /// Only at this version, `"3"`.
+    #[param(nullable = false, rename = "If-Match", pattern = "^\"[0-9]{1,18}\"$")]
+    if_match: Option<String>,
+}
+
+/// Headers of a request to a change.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Header)]
+#[expect(dead_code, reason = "a description")]
+pub(super) struct TimeoutHeaders {
+    /// Milliseconds after which the caller stops waiting; it shortens the server's deadline.
+    #[param(nullable = false, rename = "X-Request-Timeout", pattern = "^0*[1-9][0-9]*$", example = "5000")]
+    timeout: Option<String>,
+}
+
+macro_rules! tool_schemas {
+    ($($(#[doc = $doc:literal])+ $name:ident: $tool:literal $part:ident;)*) => {$(
+        $(#[doc = $doc])+
+        pub(super) struct $name;
+
+        impl PartialSchema for $name {
+            fn schema() -> RefOr<Schema> {
+                let tool = changeflow::find($tool).expect("there is such a tool");
+                let mut schema = Map::clone(&tool.$part);
+                // The id stands in the path.
+                if let Some(Json::Object(properties)) = schema.get_mut("properties") {
+                    if stringify!($part) == "input" {
+                        properties.remove("changeId");
+                    }
+                }
+                if let Some(Json::Array(required)) = schema.get_mut("required") {
+                    required.retain(|name| name != "changeId");
+                }
+                RefOr::T(serde_json::from_value(Json::Object(schema)).expect("a schema of a tool is one of OpenAPI"))
+            }
+        }
+
+        impl ToSchema for $name {}
+    )*};
+}
+
+tool_schemas! {
+    /// Arguments of `create_change_request`.
+    NewChange: "create_change_request" input;
+    /// Result of `create_change_request`.
+    ChangeCreated: "create_change_request" output;
+    /// Arguments of `update_change`.
+    ChangeUpdate: "update_change" input;
+    /// Result of `update_change`.
+    ChangeUpdated: "update_change" output;
+    /// Arguments of `assess_risk`.
+    NewAssessment: "assess_risk" input;
+    /// Result of `assess_risk`.
+    ChangeAssessed: "assess_risk" output;
+    /// Arguments of `approve_change`.
+    NewDecision: "approve_change" input;
+    /// Result of `approve_change`.
+    ChangeDecided: "approve_change" output;
+    /// Arguments of `schedule_change`.
+    NewSchedule: "schedule_change" input;
+    /// Result of `schedule_change`.
+    ChangeScheduled: "schedule_change" output;
+    /// Arguments of `transition_change`.
+    NewTransition: "transition_change" input;
+    /// Result of `transition_change`.
+    ChangeMoved: "transition_change" output;
+    /// Arguments of `emergency_override`.
+    NewOverride: "emergency_override" input;
+    /// Result of `emergency_override`.
+    ChangeOverridden: "emergency_override" output;
+    /// Arguments of `add_comment`.
+    NewComment: "add_comment" input;
+    /// Result of `add_comment`.
+    ChangeCommented: "add_comment" output;
+    /// Result of `get_change_status`.
+    ChangeStatus: "get_change_status" output;
+    /// Result of `list_changes`.
+    ChangeList: "list_changes" output;
+    /// Result of `get_audit_trail`.
+    ChangeTrail: "get_audit_trail" output;
+    /// Result of `compliance_report`.
+    ComplianceReport: "compliance_report" output;
+    /// Result of `metrics_dashboard`.
+    MetricsDashboard: "metrics_dashboard" output;
 }
 
 /// What is said of a removal.

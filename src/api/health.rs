@@ -1,19 +1,26 @@
 //! What machines ask of a node: is it alive, can it serve, how does it fare.
 
-use axum::extract::State;
+use std::time::Duration;
+
+use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
-use http::header::{CACHE_CONTROL, HeaderMap};
+use http::header::CACHE_CONTROL;
 use http::{HeaderValue, StatusCode};
 use serde::Serialize;
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use super::ask::take_caller;
 use super::describe::AnyErrors;
 use super::{ApiState, headers, reply};
+use crate::caller::Caller;
 use crate::error::{Code, Error};
 use crate::runtime::Room;
 use crate::telemetry::Metrics;
+
+/// How long the figures of changes are waited for.
+const FIGURES_WITHIN: Duration = Duration::from_secs(2);
 
 /// The routes that machines ask.
 pub(super) fn routes() -> OpenApiRouter<ApiState> {
@@ -158,7 +165,7 @@ async fn livez() -> Response {
 #[serde(rename_all = "camelCase")]
 struct Numbers {
     worker: WorkerNumbers,
-    /// Of changes under way; empty while there are none.
+    /// `changes` and `compliance` of the dashboard, at most a few seconds old; empty while they cannot be computed.
     #[schema(value_type = Object)]
     change_management: serde_json::Map<String, serde_json::Value>,
 }
@@ -179,8 +186,10 @@ struct WorkerNumbers {
 /// The server's instruments: OpenMetrics text for Prometheus, or a few numbers for `Accept: application/json`.
 #[utoipa::path(get, path = "/metrics", tag = "server", operation_id = "get_metrics",
     responses((status = 200, content((String = "application/openmetrics-text"), (Numbers = "application/json"))), AnyErrors))]
-async fn metrics(State(api): State<ApiState>, headers: HeaderMap) -> Response {
-    if headers::accepts(&headers, "application/json") {
+async fn metrics(State(api): State<ApiState>, request: Request) -> Response {
+    let (mut head, _) = request.into_parts();
+    if headers::accepts(&head.headers, "application/json") {
+        let caller = take_caller(&mut head);
         let totals = api.metrics().totals();
         let worker = WorkerNumbers {
             version: env!("CARGO_PKG_VERSION"),
@@ -189,10 +198,18 @@ async fn metrics(State(api): State<ApiState>, headers: HeaderMap) -> Response {
             errors: totals.errors,
             avg_response_time: totals.mean_response.as_secs_f64() * 1_000.0,
         };
-        return json(StatusCode::OK, &Numbers { worker, change_management: serde_json::Map::new() });
+        return json(StatusCode::OK, &Numbers { worker, change_management: figures(&api, &caller).await });
     }
     let text = api.metrics().encode();
     reply::typed(StatusCode::OK, HeaderValue::from_static(Metrics::CONTENT_TYPE), text.into())
+}
+
+/// What the dashboard shows of changes. Machines ask whatever the state of the cluster is, so nothing here fails.
+async fn figures(api: &ApiState, caller: &Caller) -> serde_json::Map<String, serde_json::Value> {
+    let board = tokio::time::timeout(FIGURES_WITHIN, api.changeflow().board(caller)).await;
+    let board = board.ok().and_then(Result::ok).unwrap_or_default();
+    let part = |name: &str| Some((name.to_owned(), board.get(name)?.clone()));
+    ["changes", "compliance"].into_iter().filter_map(part).collect()
 }
 
 /// What the server has open and offers.

@@ -64,6 +64,24 @@ impl IntoResponse for Error {
     }
 }
 
+impl Error {
+    /// The answer that tells the error, and what else helps to do better.
+    pub(super) fn with_members(
+        self,
+        members: impl IntoIterator<Item = (String, serde_json::Value)>,
+    ) -> Response {
+        let mut problem = serde_json::to_value(Problem::of(&self)).expect("a problem has a form in JSON");
+        if let Some(fields) = problem.as_object_mut() {
+            for (name, value) in members {
+                fields.entry(name).or_insert(value);
+            }
+        }
+        let mut response = self.into_response();
+        *response.body_mut() = Body::from(problem.to_string());
+        response
+    }
+}
+
 /// The status of a code.
 pub(super) fn status(code: Code) -> StatusCode {
     StatusCode::from_u16(code.status()).expect("every code has a status that exists")

@@ -11,6 +11,7 @@ use tokio_util::task::TaskTracker;
 use super::listener::dormant::Dormant;
 use super::origin::Admission;
 use crate::caller::{Caller, Standing};
+use crate::changeflow::ChangeFlow;
 use crate::clock::Clock;
 use crate::config::{Config, Network};
 use crate::live::{Hub, Place, Sockets};
@@ -54,6 +55,16 @@ impl Settings {
     }
 }
 
+/// The parts of a node that the surface stands on.
+pub struct Parts {
+    /// The objects.
+    pub runtime: Runtime,
+    /// Their subscribers.
+    pub hub: Hub,
+    /// Change management.
+    pub changeflow: ChangeFlow,
+}
+
 /// What the handlers share. Cheap to clone.
 #[derive(Clone)]
 pub struct ApiState(Arc<Shared>);
@@ -62,6 +73,7 @@ struct Shared {
     operate: Operate,
     runtime: Runtime,
     hub: Hub,
+    changeflow: ChangeFlow,
     settings: Settings,
     admission: Admission,
     metrics: Metrics,
@@ -80,7 +92,8 @@ struct Shared {
 impl ApiState {
     /// The state of a node's surface.
     #[must_use]
-    pub fn new(config: &Config, runtime: Runtime, hub: Hub, clock: Arc<Clock>, metrics: Metrics) -> Self {
+    pub fn new(config: &Config, parts: Parts, clock: Arc<Clock>, metrics: Metrics) -> Self {
+        let Parts { runtime, hub, changeflow } = parts;
         let admission = Admission::new(
             config.advertise.as_deref(),
             config.public_url.as_deref(),
@@ -94,6 +107,7 @@ impl ApiState {
             operate: Operate::new(runtime.clone(), snapshots),
             runtime,
             hub,
+            changeflow,
             settings,
             admission,
             metrics,
@@ -142,6 +156,11 @@ impl ApiState {
 
     pub(super) fn hub(&self) -> &Hub {
         &self.0.hub
+    }
+
+    /// Change management.
+    pub(super) fn changeflow(&self) -> &ChangeFlow {
+        &self.0.changeflow
     }
 
     pub(super) fn settings(&self) -> &Settings {

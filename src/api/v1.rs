@@ -3,6 +3,7 @@
 //! A handler unpacks the request, makes one call to the runtime, and converts the answer. The same
 //! table makes the routes and their description, so `/openapi.json` cannot forget one.
 
+mod changes;
 mod cluster;
 mod keys;
 mod objects;
@@ -31,6 +32,19 @@ pub(super) fn routes() -> OpenApiRouter<ApiState> {
         .routes(routes!(live::open))
         .routes(routes!(live::open_many))
         .routes(routes!(live::open_phoenix))
+        .routes(routes!(changes::list, changes::create))
+        .routes(routes!(changes::report))
+        .routes(routes!(changes::dashboard))
+        .routes(routes!(changes::policy::get, changes::policy::put))
+        .routes(routes!(changes::policy::history))
+        .routes(routes!(changes::get, changes::update))
+        .routes(routes!(changes::decide))
+        .routes(routes!(changes::assess))
+        .routes(routes!(changes::schedule))
+        .routes(routes!(changes::transition))
+        .routes(routes!(changes::override_approvals))
+        .routes(routes!(changes::comment))
+        .routes(routes!(changes::audit))
         .routes(routes!(cluster::show))
         .routes(routes!(cluster::nodes))
         .routes(routes!(operate::shards))

@@ -3,6 +3,12 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+/// A word of one of the lists below.
+pub(super) trait Word {
+    /// As it is written.
+    fn as_str(self) -> &'static str;
+}
+
 macro_rules! words {
     ($(#[doc = $doc:literal])+ $name:ident { $($word:ident = $text:literal),+ $(,)? }) => {
         $(#[doc = $doc])+
@@ -11,9 +17,8 @@ macro_rules! words {
             $(#[serde(rename = $text)] $word,)+
         }
 
-        impl $name {
-            /// The word as it is written.
-            pub(super) fn as_str(self) -> &'static str {
+        impl Word for $name {
+            fn as_str(self) -> &'static str {
                 match self { $(Self::$word => $text,)+ }
             }
         }

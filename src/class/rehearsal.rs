@@ -69,6 +69,19 @@ impl Rehearsal {
         &self.caller
     }
 
+    /// The same object under another name.
+    #[must_use]
+    pub fn named(self, name: &str) -> Self {
+        let address = ObjectAddress::parse(self.address.tenant().as_str(), "rehearsal", name);
+        Self { address: address.expect("the name is one"), ..self }
+    }
+
+    /// Who asks from here on, and in which request.
+    pub fn set_caller(&mut self, subject: &str, request_id: &str) {
+        self.caller.subject = subject.into();
+        self.caller.request_id = request_id.into();
+    }
+
     /// What the class's module gives into the turns from here on.
     pub fn set_context(&mut self, context: Json) {
         self.context = map(context);
@@ -201,6 +214,17 @@ impl Rehearsal {
     /// Moves the time on.
     pub fn advance(&mut self, duration: Duration) {
         self.now = self.now.plus(duration);
+    }
+
+    /// Puts the time to this, which may be earlier: so it is where another node's clock is behind.
+    pub fn set_now(&mut self, now: Timestamp) {
+        self.now = now;
+    }
+
+    /// The time.
+    #[must_use]
+    pub fn now(&self) -> Timestamp {
+        self.now
     }
 
     /// Drops what the class keeps in memory, as passivation and a crash do.

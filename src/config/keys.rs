@@ -154,6 +154,18 @@ pub const KEYS: &[Key] = &[
         "How long a node may be silent before its replicas are given to others.",
     ),
     key(
+        "timing.metrics_sample_ms",
+        Kind::Integer,
+        "",
+        "Between two samples of what a node counts; they are kept for 90 days.",
+    ),
+    key(
+        "timing.reservation_settles_ms",
+        Kind::Integer,
+        "",
+        "How long scheduling a change may take; a place on the calendar held twice as long in vain is given back.",
+    ),
+    key(
         "limits.active_objects",
         Kind::Integer,
         "",
@@ -181,6 +193,9 @@ pub const KEYS: &[Key] = &[
         "Free space below which the node calls its disk full, in bytes.",
     ),
 ];
+
+/// The table that has no keys of the environment: it is a policy, made of tables and lists.
+pub(super) const POLICY: &str = "changeflow";
 
 /// What begins with `STEAD_` and is read elsewhere.
 const OTHER_VARIABLES: &[&str] = &["STEAD_CONFIG", "STEAD_URL", "STEAD_JOIN_SECRET"];
@@ -327,5 +342,12 @@ pub(super) fn render(config: &Config) -> String {
         }
     }
     super::mcp_servers::render(&config.mcp_servers, &mut text);
+    text.push_str(
+        "\n# The policy of change management, as a new cluster begins with it; from then on the cluster keeps it, and it is\n\
+         # read and put at /v1/changes/policy. What is left out here is as it is shipped.\n",
+    );
+    let policy = values.get(POLICY).cloned().expect("every configuration has a policy");
+    let alone = toml::Table::from_iter([(POLICY.to_owned(), policy)]);
+    text.push_str(&toml::to_string(&alone).expect("every table has a form in TOML"));
     text
 }

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use super::{Config, Error, KEYS, keys};
+use crate::class::change_request::Policy;
 
 fn pairs(variables: &[(&str, &str)]) -> Vec<(String, String)> {
     variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
@@ -98,6 +99,9 @@ fn what_is_wrong_is_named() {
         ),
         ("[timing]\nheartbeat_ms = 600\nbody_timeout_ms = 0", &[], &[]),
         ("[limits]\nsockets = 0", &[], &[]),
+        ("[changeflow]\ntime_zone = \"Europe/Atlantis\"", &[], &[]),
+        ("[[changeflow.windows]]\ndays = [\"tue\"]\nfrom = \"02:00\"\nto = \"25:00\"", &[], &[]),
+        ("[changeflow]\napprovers = []", &[], &[]),
         ("peer_listen = \"127.0.0.1:8080\"", &[], &[]),
         ("", &[], &[("shards", "70000")]),
         ("", &[], &[("log.format", "xml")]),
@@ -149,6 +153,8 @@ fn the_keys_are_the_fields() {
     let mut fields = Vec::new();
     for (name, value) in toml::Table::try_from(&full).expect("a table") {
         match value {
+            // A policy is of the file only, and documents itself.
+            toml::Value::Table(_) if name == keys::POLICY => {}
             toml::Value::Table(inner) => fields.extend(inner.keys().map(|key| format!("{name}.{key}"))),
             _ => fields.push(name),
         }
@@ -165,6 +171,7 @@ fn what_is_printed_reads_back() {
         zone: Some("quote \" and \\ back".into()),
         allowed_hosts: vec!["a.example".into(), "b.example".into()],
         listen: "127.0.0.1:0".parse().expect("an address"),
+        changeflow: Policy { max_overlapping: 7, freezes: Vec::new(), ..Policy::default() },
         ..Config::default()
     };
     for config in [Config::default(), changed] {

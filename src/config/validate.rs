@@ -146,6 +146,8 @@ impl Config {
             ("election_min_ms", timing.election_min_ms),
             ("election_max_ms", timing.election_max_ms),
             ("replace_after_ms", timing.replace_after_ms),
+            ("metrics_sample_ms", timing.metrics_sample_ms),
+            ("reservation_settles_ms", timing.reservation_settles_ms),
         ] {
             if !(1..=TIME_MAX_MS).contains(&value) {
                 problems.push(format!("timing.{key} is {value}: choose 1 to {TIME_MAX_MS}"));

@@ -255,12 +255,14 @@ impl Instruments {
 }
 
 /// Sums over all requests since the start.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Totals {
     /// Requests answered.
     pub requests: u64,
     /// Those answered with a status of 500 or above.
     pub errors: u64,
+    /// Time from the heads of all requests to those of their answers, in microseconds.
+    pub micros: u64,
     /// Mean time from a request's head to its answer's head.
     pub mean_response: Duration,
 }
@@ -348,6 +350,7 @@ impl Metrics {
         Totals {
             requests,
             errors: self.shared.request_errors.load(Ordering::Relaxed),
+            micros,
             mean_response: Duration::from_micros(micros.checked_div(requests).unwrap_or(0)),
         }
     }
@@ -532,7 +535,7 @@ mod tests {
         }
         assert_eq!(
             metrics.totals(),
-            Totals { requests: 3, errors: 1, mean_response: Duration::from_micros(400) }
+            Totals { requests: 3, errors: 1, micros: 1_200, mean_response: Duration::from_micros(400) }
         );
     }
 

@@ -191,6 +191,27 @@ test("the console", { timeout: 115_000 }, async (t) => {
     assert.deepEqual(window.wrong, []);
   });
 
+  await t.test("change requests are on the board, whichever node moves them", async () => {
+    const post = async (path, body) => {
+      const answer = await fetch(`${second.url}/v1/changes${path}`, {
+        method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body),
+      });
+      assert.ok(answer.ok, await answer.clone().text());
+      return answer.json();
+    };
+    await one.goTo("#/changes");
+    const title = "Rotate the keys of the ledger";
+    const isIn = (status) => one.page.locator(`[data-status="${status}"]`).getByText(title, { exact: true }).waitFor();
+    const { changeId } = await post("", { title, description: "Once a year", requestor: "erin" });
+    await isIn("submitted");
+    await post(`/${changeId}/assessments`, {});
+    await isIn("assessing");
+    await post(`/${changeId}/decisions`, { approverId: "alice.chen", decision: "rejected", comments: "Not this week" });
+    await isIn("rejected");
+    await one.shoot("changes-real");
+    assert.deepEqual(one.wrong, []);
+  });
+
   await t.test("an error's code leads to what it means", async () => {
     const { type } = await (await fetch(`${first.url}/v1/objects/object/none`)).json();
     assert.equal(type, "/#object_not_found");

@@ -15,7 +15,7 @@ const WALLS: &[(&str, &[&str])] = &[
     ("caller", &[]),
     ("clock", &[]),
     ("telemetry", &["config"]),
-    ("config", &[]),
+    ("config", &["class"]),
     ("outgoing", &[]),
     ("object", &[]),
     ("class", &["object"]),

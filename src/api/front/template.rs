@@ -18,6 +18,7 @@ pub(super) fn of(path: &str) -> &'static str {
         ["v1", "objects", "document", _, "versions"] => "/v1/objects/document/{name}/versions",
         ["v1", "objects", "document", _, "versions", _] => "/v1/objects/document/{name}/versions/{version}",
         ["v1", "objects", rest @ ..] => object(rest),
+        ["v1", "changes", rest @ ..] => change(rest),
         ["v1", "live"] => "/v1/live",
         ["socket", "websocket"] => "/socket/websocket",
         ["v1", "cluster"] => "/v1/cluster",
@@ -54,6 +55,25 @@ fn object(rest: &[&str]) -> &'static str {
         [_, _, "updates"] => "/v1/objects/{class}/{name}/updates",
         [_, _, "live"] => "/v1/objects/{class}/{name}/live",
         [_, _, "location"] => "/v1/objects/{class}/{name}/location",
+        _ => "other",
+    }
+}
+
+fn change(rest: &[&str]) -> &'static str {
+    match rest {
+        [] => "/v1/changes",
+        ["report"] => "/v1/changes/report",
+        ["dashboard"] => "/v1/changes/dashboard",
+        ["policy"] => "/v1/changes/policy",
+        ["policy", "history"] => "/v1/changes/policy/history",
+        [_] => "/v1/changes/{id}",
+        [_, "decisions"] => "/v1/changes/{id}/decisions",
+        [_, "assessments"] => "/v1/changes/{id}/assessments",
+        [_, "schedule"] => "/v1/changes/{id}/schedule",
+        [_, "transitions"] => "/v1/changes/{id}/transitions",
+        [_, "override"] => "/v1/changes/{id}/override",
+        [_, "comments"] => "/v1/changes/{id}/comments",
+        [_, "audit"] => "/v1/changes/{id}/audit",
         _ => "other",
     }
 }

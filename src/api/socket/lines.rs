@@ -14,6 +14,9 @@ use crate::error::Error;
 use crate::live::{FeedOpening, FeedUpdate, LivePresence, LiveSignal, LiveUpdate, Opening};
 use crate::object::{ClassName, ObjectAddress, ObjectName, Value, Version};
 
+/// The feed that is of no class: the figures of change management. No class is named so.
+const METRICS: &str = "_metrics";
+
 /// The native dialect of many subscriptions.
 pub(super) struct NativeLines;
 
@@ -82,6 +85,7 @@ fn key(reference: &serde_json::Value) -> Arc<str> {
 fn subscription(reference: &serde_json::Value, mut fields: Fields) -> Result<Beginning, Error> {
     let target = match (fields.remove("object"), fields.remove("feed")) {
         (Some(serde_json::Value::String(object)), None) => object_of(&object, since_in(&fields)?)?,
+        (None, Some(serde_json::Value::String(feed))) if feed == METRICS => Target::Metrics,
         (None, Some(serde_json::Value::String(class))) => feed_of(&class, &fields)?,
         _ => return Err(invalid("a subscription is of an \"object\", class/name, or of a \"feed\", class")),
     };
@@ -171,6 +175,11 @@ impl LineVoice for Referred {
     fn feed_update(&mut self, update: &FeedUpdate) -> Option<Bytes> {
         Some(self.with_ref(update.native()))
     }
+
+    fn metrics(&mut self, figures: &serde_json::Value) -> Option<Bytes> {
+        let frame = beginning("metrics", None).raw("data", &figures.to_string());
+        Some(self.with_ref(frame.end().as_bytes()))
+    }
 }
 
 #[cfg(test)]
@@ -193,6 +202,7 @@ mod tests {
                         format!("{key}: {class} {name} since {since:?} present {presence:?}")
                     }
                     Target::Feed(class, cursor) => format!("{key}: all {class} from {cursor:?}"),
+                    Target::Metrics => format!("{key}: the figures"),
                 }
             }
             Wish::Order { key, order, absent } => {

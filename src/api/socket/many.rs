@@ -22,7 +22,7 @@ use crate::api::ApiState;
 use crate::api::ask::tenant_of;
 use crate::caller::Caller;
 use crate::error::{Code, Error};
-use crate::limits::SOCKET_MAX_SUBSCRIPTIONS;
+use crate::limits::{DASHBOARD_EVERY, SOCKET_MAX_SUBSCRIPTIONS};
 use crate::live::{FeedEvent, FeedOpening, FeedSubscription, FeedUpdate};
 use crate::object::{ClassName, ObjectAddress, ObjectName, Value, Version};
 use crate::telemetry::Transport;
@@ -50,6 +50,12 @@ pub(super) trait LineVoice: Voice {
 
     /// The frame of an update of a feed; none, if nothing is said any more.
     fn feed_update(&mut self, update: &FeedUpdate) -> Option<Bytes>;
+
+    /// The frame of the figures of change management; none for those who speak of no such thing.
+    fn metrics(&mut self, figures: &serde_json::Value) -> Option<Bytes> {
+        let _ = figures;
+        None
+    }
 }
 
 /// What a client's frame asks for.
@@ -83,6 +89,8 @@ pub(super) enum Target {
     Object(ClassName, ObjectName, Option<Version>),
     /// All objects of a class, from a cursor on.
     Feed(ClassName, Option<String>),
+    /// The figures of change management.
+    Metrics,
 }
 
 /// What a subscription's task says.
@@ -337,6 +345,7 @@ impl Subscriber {
                 self.watch_object((class, name), since, presence, began).await;
             }
             Target::Feed(class, cursor) => self.watch_feed(class, cursor, began).await,
+            Target::Metrics => self.watch_metrics(began).await,
         }
     }
 
@@ -399,6 +408,33 @@ impl Subscriber {
                 biased;
                 Some((order, load)) = ordered.recv() => refuse_on_feed(order, load),
                 event = feed.next() => fed(event, &mut feed, &class, &mut *voice),
+            };
+            let is_over = burst.end.is_some();
+            self.say(burst, false).await;
+            if is_over {
+                return;
+            }
+        }
+    }
+
+    /// Says the figures at once and then from time to time; all sockets of the node share one computation.
+    async fn watch_metrics(&mut self, Began { mut voice, mut ordered, mut load }: Began) {
+        let mut ticks = tokio::time::interval(DASHBOARD_EVERY);
+        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            let burst = tokio::select! {
+                biased;
+                Some((order, load)) = ordered.recv() => refuse_on_feed(order, load),
+                () = self.api.hub().closed() => {
+                    Burst { end: Some(LineEnd::GoingAway(Version::ZERO)), ..Burst::default() }
+                }
+                _ = ticks.tick() => {
+                    self.caller.deadline = Instant::now() + self.api.settings().request_deadline;
+                    // What cannot be computed now is said the next time.
+                    let figures = self.api.changeflow().board(&self.caller).await.ok();
+                    let frame = figures.and_then(|figures| voice.metrics(&figures));
+                    Burst { frames: frame.into_iter().collect(), settled: std::mem::take(&mut load), end: None }
+                }
             };
             let is_over = burst.end.is_some();
             self.say(burst, false).await;

@@ -257,6 +257,7 @@ mod tests {
                         format!("{key:?}: {class} {name} since {since:?} present {presence:?}")
                     }
                     Target::Feed(class, cursor) => format!("{key:?}: all {class} from {cursor:?}"),
+                    Target::Metrics => unreachable!("no topic is of figures"),
                 }
             }
             Wish::Order { key, order, .. } => match order {
