@@ -44,9 +44,7 @@ use crate::live::{Hub, Sockets};
 use crate::runtime::Runtime;
 use crate::telemetry::Metrics;
 
-pub use catalog::{
-    Arguments, Catalog, Followed, Generations, ResourcePage, Source, Tasks, Tool, ToolAnswer,
-};
+pub use catalog::{Arguments, Catalog, Followed, Generations, ResourcePage, Source, Tasks, Tool, ToolAnswer};
 pub use changes::Changes;
 pub use exchange::{Client, Era, Exchange, Level, Question, Reporter};
 pub use failure::Failure;
@@ -108,9 +106,11 @@ impl Mcp {
         let metrics = parts.metrics.clone();
         let tasks = TaskTracker::new();
         let running = tasks.clone();
-        metrics.show_gauge("mcp_running", "MCP requests and tasks that run without a connection", move || {
-            i64::try_from(running.len()).unwrap_or(i64::MAX)
-        });
+        metrics.show_gauge(
+            "mcp_running",
+            "MCP requests and tasks that run without a connection",
+            move || i64::try_from(running.len()).unwrap_or(i64::MAX),
+        );
         Self(Arc::new(Inner {
             parts,
             seal: state::Seal::default(),

@@ -286,14 +286,10 @@ fn upstreams(config: &Config) -> BTreeMap<String, UpstreamOptions> {
     let enabled = config.mcp_servers.iter().filter(|(_, server)| !server.disabled);
     let options = |server: &McpServer| UpstreamOptions {
         way: match (&server.command, &server.url) {
-            (Some(command), _) => Way::Command {
-                command: command.clone(),
-                args: server.args.clone(),
-                env: server.env.clone(),
-            },
-            (None, url) => {
-                Way::Url { url: url.clone().unwrap_or_default(), headers: server.headers.clone() }
+            (Some(command), _) => {
+                Way::Command { command: command.clone(), args: server.args.clone(), env: server.env.clone() }
             }
+            (None, url) => Way::Url { url: url.clone().unwrap_or_default(), headers: server.headers.clone() },
         },
         tools: server.tools.clone(),
         auto_approve: server.auto_approve.clone(),

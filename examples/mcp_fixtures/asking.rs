@@ -6,9 +6,7 @@ use stead::mcp::{Arguments, Exchange, Failure, Question, Tool, ToolAnswer};
 use super::{bare, schemas, taking};
 
 pub(super) fn tools() -> Vec<Tool> {
-    let one = |name: &str| {
-        json!({ "type": "object", "properties": { name: { "type": "string" } }, "required": [name] })
-    };
+    let one = |name: &str| json!({ "type": "object", "properties": { name: { "type": "string" } }, "required": [name] });
     vec![
         taking("test_sampling", "Asks the client's model", one("prompt")),
         taking("test_elicitation", "Asks the client's user", one("message")),
@@ -36,7 +34,13 @@ pub(super) async fn call(
     let answer = match tool {
         "test_sampling" => sampling(exchange, text(arguments, "prompt")).await,
         "test_elicitation" => {
-            elicitation(exchange, text(arguments, "message"), schemas::form("response", "string"), "User response").await
+            elicitation(
+                exchange,
+                text(arguments, "message"),
+                schemas::form("response", "string"),
+                "User response",
+            )
+            .await
         }
         "test_elicitation_sep1034_defaults" => {
             let message = "Please review and update the form fields with defaults";
@@ -55,7 +59,9 @@ pub(super) async fn call(
             name(exchange, "user_name").await.map(|name| ToolAnswer::text(format!("Hello, {name}!")))
         }
         "test_input_required_result_sampling" => {
-            let asked = exchange.ask("capital_question", question_of_model("What is the capital of France?", 100)).await;
+            let asked = exchange
+                .ask("capital_question", question_of_model("What is the capital of France?", 100))
+                .await;
             asked.map(|said| ToolAnswer::text(format!("Sampling result: {}", said_by_model(&said))))
         }
         "test_input_required_result_list_roots" => {
@@ -86,7 +92,8 @@ async fn elicitation(
 ) -> Result<ToolAnswer, Failure> {
     let question = Question::elicitation(json!({ "message": message, "requestedSchema": schema }));
     let answer = exchange.ask("form", question).await?;
-    let (action, content) = (text_of(&answer, "action"), answer.get("content").cloned().unwrap_or_else(|| json!({})));
+    let (action, content) =
+        (text_of(&answer, "action"), answer.get("content").cloned().unwrap_or_else(|| json!({})));
     Ok(ToolAnswer::text(format!("{heading}: action={action}, content={content}")))
 }
 
@@ -124,14 +131,18 @@ async fn several(exchange: &Exchange) -> Result<ToolAnswer, Failure> {
             ("client_roots".to_owned(), Question::roots()),
         ])
         .await?;
-    let [name, greeting, roots] = answers.as_slice() else { return Err(Failure::internal("three answers to three questions")) };
+    let [name, greeting, roots] = answers.as_slice() else {
+        return Err(Failure::internal("three answers to three questions"));
+    };
     let name = name.pointer("/content/name").and_then(Value::as_str).unwrap_or("nobody");
     Ok(ToolAnswer::text(format!("{}, {name}: {} root(s)", said_by_model(greeting), count(roots))))
 }
 
 async fn rounds(exchange: &Exchange) -> Result<ToolAnswer, Failure> {
     let step = |message: &str, field: &str| {
-        Question::elicitation(json!({ "message": message, "requestedSchema": schemas::form(field, "string") }))
+        Question::elicitation(
+            json!({ "message": message, "requestedSchema": schemas::form(field, "string") }),
+        )
     };
     if exchange.kept().is_none() {
         exchange.keep(json!({ "round": 1 }));

@@ -21,9 +21,7 @@ mod tasks;
 use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
-use rmcp::model::{
-    CompletionInfo, GetPromptResult, Prompt, ReadResourceResult, Reference, ResourceTemplate,
-};
+use rmcp::model::{CompletionInfo, GetPromptResult, Prompt, ReadResourceResult, Reference, ResourceTemplate};
 use serde_json::{Map, Value, json};
 use stead::caller::Caller;
 use stead::class::Classes;

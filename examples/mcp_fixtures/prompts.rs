@@ -37,7 +37,9 @@ pub(super) async fn get(
                 "text": "Embedded resource content for testing." } }),
             text("Please process the embedded resource above.".to_owned()),
         ],
-        "test_prompt_with_image" => vec![content::image(), text("Please analyze the image above.".to_owned())],
+        "test_prompt_with_image" => {
+            vec![content::image(), text("Please analyze the image above.".to_owned())]
+        }
         "test_input_required_result_prompt" => {
             let form = json!({ "message": "What context should the prompt use?", "requestedSchema": schemas::form("context", "string") });
             let answer = exchange.ask("user_context", Question::elicitation(form)).await?;

@@ -21,7 +21,11 @@ pub(super) fn tools() -> Vec<Tool> {
 }
 
 /// The answer of one of these tools.
-pub(super) async fn call(exchange: &Exchange, tool: &str, arguments: &Arguments) -> Result<ToolAnswer, Failure> {
+pub(super) async fn call(
+    exchange: &Exchange,
+    tool: &str,
+    arguments: &Arguments,
+) -> Result<ToolAnswer, Failure> {
     match tool {
         "slow_compute" => {
             let seconds = arguments.get("seconds").and_then(Value::as_f64).unwrap_or_default();
@@ -43,7 +47,8 @@ pub(super) async fn call(exchange: &Exchange, tool: &str, arguments: &Arguments)
         }
         "confirm_delete" => {
             exchange.detach().await?;
-            let form = json!({ "message": "Delete it?", "requestedSchema": schemas::form("confirm", "boolean") });
+            let form =
+                json!({ "message": "Delete it?", "requestedSchema": schemas::form("confirm", "boolean") });
             let answer = exchange.ask("confirm", Question::elicitation(form)).await?;
             let confirmed = answer.pointer("/content/confirm") == Some(&json!(true));
             Ok(ToolAnswer::text(if confirmed { "deleted" } else { "left" }))
@@ -51,7 +56,9 @@ pub(super) async fn call(exchange: &Exchange, tool: &str, arguments: &Arguments)
         "multi_input" => {
             exchange.detach().await?;
             let form = |field: &str| {
-                Question::elicitation(json!({ "message": field, "requestedSchema": schemas::form(field, "string") }))
+                Question::elicitation(
+                    json!({ "message": field, "requestedSchema": schemas::form(field, "string") }),
+                )
             };
             let answers = exchange
                 .ask_all(vec![("first".to_owned(), form("name")), ("second".to_owned(), form("name"))])

@@ -3,9 +3,10 @@
 //! The routes themselves are taken from the handlers. The types here are never made; each field stands
 //! for what `v1` and `compatible` read and write by hand, and schemathesis holds them to it.
 
+mod tools;
+
 use std::collections::BTreeMap;
 
-use serde_json::{Map, Value as Json};
 use utoipa::openapi::schema::{AdditionalProperties, ObjectBuilder, Schema, Type};
 use utoipa::openapi::{
     ContentBuilder, OpenApi as Description, Ref, RefOr, Required, Response, ResponseBuilder,
@@ -13,9 +14,15 @@ use utoipa::openapi::{
 use utoipa::{IntoParams, IntoResponses, OpenApi, PartialSchema, ToSchema};
 
 use super::problem::{PROBLEM_JSON, Problem};
-use crate::changeflow;
 use crate::error::Code;
 use crate::limits::KEY_MAX_BYTES;
+
+pub(super) use tools::{
+    ChangeAssessed, ChangeCommented, ChangeCreated, ChangeDecided, ChangeList, ChangeMoved, ChangeOverridden,
+    ChangeScheduled, ChangeStatus, ChangeTrail, ChangeUpdate, ChangeUpdated, ComplianceReport,
+    MetricsDashboard, NewAssessment, NewChange, NewComment, NewDecision, NewOverride, NewSchedule,
+    NewTransition,
+};
 
 /// The frame of the description; the router adds the routes.
 #[derive(OpenApi)]
@@ -197,77 +204,6 @@ pub(super) struct TimeoutHeaders {
     /// Milliseconds after which the caller stops waiting; it shortens the server's deadline.
     #[param(nullable = false, rename = "X-Request-Timeout", pattern = "^0*[1-9][0-9]*$", example = "5000")]
     timeout: Option<String>,
-}
-
-macro_rules! tool_schemas {
-    ($($(#[doc = $doc:literal])+ $name:ident: $tool:literal $part:ident;)*) => {$(
-        $(#[doc = $doc])+
-        pub(super) struct $name;
-
-        impl PartialSchema for $name {
-            fn schema() -> RefOr<Schema> {
-                let tool = changeflow::find($tool).expect("there is such a tool");
-                let mut schema = Map::clone(&tool.$part);
-                // The id stands in the path.
-                if let Some(Json::Object(properties)) = schema.get_mut("properties") {
-                    if stringify!($part) == "input" {
-                        properties.remove("changeId");
-                    }
-                }
-                if let Some(Json::Array(required)) = schema.get_mut("required") {
-                    required.retain(|name| name != "changeId");
-                }
-                RefOr::T(serde_json::from_value(Json::Object(schema)).expect("a schema of a tool is one of OpenAPI"))
-            }
-        }
-
-        impl ToSchema for $name {}
-    )*};
-}
-
-tool_schemas! {
-    /// Arguments of `create_change_request`.
-    NewChange: "create_change_request" input;
-    /// Result of `create_change_request`.
-    ChangeCreated: "create_change_request" output;
-    /// Arguments of `update_change`.
-    ChangeUpdate: "update_change" input;
-    /// Result of `update_change`.
-    ChangeUpdated: "update_change" output;
-    /// Arguments of `assess_risk`.
-    NewAssessment: "assess_risk" input;
-    /// Result of `assess_risk`.
-    ChangeAssessed: "assess_risk" output;
-    /// Arguments of `approve_change`.
-    NewDecision: "approve_change" input;
-    /// Result of `approve_change`.
-    ChangeDecided: "approve_change" output;
-    /// Arguments of `schedule_change`.
-    NewSchedule: "schedule_change" input;
-    /// Result of `schedule_change`.
-    ChangeScheduled: "schedule_change" output;
-    /// Arguments of `transition_change`.
-    NewTransition: "transition_change" input;
-    /// Result of `transition_change`.
-    ChangeMoved: "transition_change" output;
-    /// Arguments of `emergency_override`.
-    NewOverride: "emergency_override" input;
-    /// Result of `emergency_override`.
-    ChangeOverridden: "emergency_override" output;
-    /// Arguments of `add_comment`.
-    NewComment: "add_comment" input;
-    /// Result of `add_comment`.
-    ChangeCommented: "add_comment" output;
-    /// Result of `get_change_status`.
-    ChangeStatus: "get_change_status" output;
-    /// Result of `list_changes`.
-    ChangeList: "list_changes" output;
-    /// Result of `get_audit_trail`.
-    ChangeTrail: "get_audit_trail" output;
-    /// Result of `compliance_report`.
-    ComplianceReport: "compliance_report" output;
-    /// Result of `metrics_dashboard`.
-    MetricsDashboard: "metrics_dashboard" output;
 }
 
 /// What is said of a removal.

@@ -96,8 +96,10 @@ impl Inner {
     pub(super) async fn board(self: &Arc<Self>, caller: &Caller) -> Result<Json, Error> {
         let mut remembered = self.remembered.lock().await;
         let now = Instant::now();
+        // A little less, or who comes once in that time would be shown what they have seen.
+        let longest = limits::DASHBOARD_EVERY.mul_f64(0.9);
         if let Some((_, board)) =
-            remembered.shown.as_ref().filter(|(at, _)| now.duration_since(*at) < limits::DASHBOARD_EVERY)
+            remembered.shown.as_ref().filter(|(at, _)| now.duration_since(*at) < longest)
         {
             return Ok(board.clone());
         }

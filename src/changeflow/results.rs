@@ -4,8 +4,6 @@
 //! A refusal is `{"success":false,"error"}`, and a schema fits it too, because clients hold every result to it: so
 //! only `success` is required of any of them, whatever the types here say.
 
-#![expect(dead_code, reason = "the types are never made: they are what the schemas are derived from")]
-
 use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::{Map, Value as Json};

@@ -15,8 +15,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value as Json, json};
 
 use crate::limits::{
-    MCP_EVENT_MAX_BYTES, MCP_LEASE_MS, MCP_SESSION_EVENTS_MAX, MCP_SESSION_EVENTS_MAX_BYTES, MCP_SESSION_IDLE_MS,
-    MCP_SESSION_STREAMS_MAX, MCP_SESSION_SUBSCRIPTIONS_MAX,
+    MCP_EVENT_MAX_BYTES, MCP_LEASE_MS, MCP_SESSION_EVENTS_MAX, MCP_SESSION_EVENTS_MAX_BYTES,
+    MCP_SESSION_IDLE_MS, MCP_SESSION_STREAMS_MAX, MCP_SESSION_SUBSCRIPTIONS_MAX,
 };
 use crate::object::{Page, Refusal, Timestamp, Turn};
 
@@ -272,10 +272,14 @@ fn fitting(message: Json) -> Json {
     if bytes <= MCP_EVENT_MAX_BYTES {
         return message;
     }
-    let text = format!("the answer has {bytes} bytes; one that is sent again has at most {MCP_EVENT_MAX_BYTES}: ask for less");
+    let text = format!(
+        "the answer has {bytes} bytes; one that is sent again has at most {MCP_EVENT_MAX_BYTES}: ask for less"
+    );
     match message.get("id") {
         Some(id) => json!({ "jsonrpc": "2.0", "id": id, "error": { "code": -32603, "message": text } }),
-        None => json!({ "jsonrpc": "2.0", "method": "notifications/message", "params": { "level": "warning", "data": text } }),
+        None => {
+            json!({ "jsonrpc": "2.0", "method": "notifications/message", "params": { "level": "warning", "data": text } })
+        }
     }
 }
 
@@ -314,7 +318,9 @@ fn cancel(turn: &mut Turn<'_>, parameters: &Parameters) -> Result<Json, Refusal>
 fn subscribe(turn: &mut Turn<'_>, parameters: &Parameters) -> Result<Json, Refusal> {
     let key = subscription_key(text(parameters, "uri")?);
     let page = Page { entries: MCP_SESSION_SUBSCRIPTIONS_MAX, bytes: usize::MAX };
-    if turn.get(&key)?.is_none() && turn.list(SUBSCRIPTION, None, page)?.len() >= MCP_SESSION_SUBSCRIPTIONS_MAX {
+    if turn.get(&key)?.is_none()
+        && turn.list(SUBSCRIPTION, None, page)?.len() >= MCP_SESSION_SUBSCRIPTIONS_MAX
+    {
         let detail = format!("a session has at most {MCP_SESSION_SUBSCRIPTIONS_MAX} subscriptions");
         return Err(Refusal::TooLarge { detail });
     }
@@ -328,7 +334,9 @@ fn events(turn: &Turn<'_>, parameters: &Parameters) -> Result<Json, Refusal> {
     let after = required(parameters, "after")?.as_u64().unwrap_or_default();
     let id = text(parameters, "stream")?;
     let Some(stream) = turn.get_as::<Stream>(&stream_key(id))? else {
-        return Ok(json!({ "events": [], "done": id != STANDING, "lost": false, "known": false, "after": after }));
+        return Ok(
+            json!({ "events": [], "done": id != STANDING, "lost": false, "known": false, "after": after }),
+        );
     };
     let (mut found, mut at) = (Vec::new(), after);
     loop {
@@ -342,7 +350,9 @@ fn events(turn: &Turn<'_>, parameters: &Parameters) -> Result<Json, Refusal> {
         found.extend(own);
     }
     let done = stream.done && id != STANDING;
-    Ok(json!({ "events": found, "done": done, "lost": after < stream.lost, "known": true, "after": at.max(after) }))
+    Ok(
+        json!({ "events": found, "done": done, "lost": after < stream.lost, "known": true, "after": at.max(after) }),
+    )
 }
 
 /// The alarm rings when the first lease ends, or else when the session has been idle for long.
@@ -438,7 +448,8 @@ mod tests {
     }
 
     fn append(session: &mut Rehearsal, stream: &str, messages: Json) -> u64 {
-        let appended = session.call("append", json!({ "stream": stream, "request": 7, "messages": messages }));
+        let appended =
+            session.call("append", json!({ "stream": stream, "request": 7, "messages": messages }));
         appended.unwrap()["last"].as_u64().unwrap()
     }
 
@@ -535,9 +546,10 @@ mod tests {
         session.act_as("somebody.else");
         assert!(matches!(session.ask("session", json!({})), Err(Refusal::NotFound { .. })));
         assert!(matches!(session.call("touch", json!({})), Err(Refusal::NotFound { .. })));
-        assert!(
-            matches!(session.ask("events", json!({ "stream": "a", "after": 0 })), Err(Refusal::NotFound { .. }))
-        );
+        assert!(matches!(
+            session.ask("events", json!({ "stream": "a", "after": 0 })),
+            Err(Refusal::NotFound { .. })
+        ));
     }
 
     #[test]

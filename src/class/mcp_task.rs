@@ -96,7 +96,12 @@ impl Class for McpTask {
             "finish" => {
                 let failed = parameters.contains_key("error");
                 let outcome = required(&parameters, if failed { "error" } else { "result" })?;
-                finish(turn, &mut task, if failed { Status::Failed } else { Status::Completed }, Some(outcome))?;
+                finish(
+                    turn,
+                    &mut task,
+                    if failed { Status::Failed } else { Status::Completed },
+                    Some(outcome),
+                )?;
             }
             "cancel" => finish(turn, &mut task, Status::Cancelled, None)?,
             _ => return Err(Refusal::MethodNotFound { method: method.to_owned() }),
@@ -165,7 +170,12 @@ fn task(turn: &Turn<'_>) -> Result<Task, Refusal> {
     if *task.subject == *turn.caller().subject { Ok(task) } else { Err(none()) }
 }
 
-fn finish(turn: &mut Turn<'_>, task: &mut Task, status: Status, outcome: Option<&Json>) -> Result<(), Refusal> {
+fn finish(
+    turn: &mut Turn<'_>,
+    task: &mut Task,
+    status: Status,
+    outcome: Option<&Json>,
+) -> Result<(), Refusal> {
     for (key, _) in open(turn)? {
         turn.delete(&format!("{INPUT}{key}"))?;
     }
@@ -173,8 +183,10 @@ fn finish(turn: &mut Turn<'_>, task: &mut Task, status: Status, outcome: Option<
     let Some(outcome) = outcome else { return Ok(()) };
     let mut text = outcome.to_string();
     if text.len() > MCP_TASK_RESULT_MAX_BYTES {
-        let message =
-            format!("the result has {} bytes; a task keeps at most {MCP_TASK_RESULT_MAX_BYTES}: ask for less", text.len());
+        let message = format!(
+            "the result has {} bytes; a task keeps at most {MCP_TASK_RESULT_MAX_BYTES}: ask for less",
+            text.len()
+        );
         task.status = Status::Failed;
         text = json!({ "code": -32603, "message": message }).to_string();
     }
@@ -253,7 +265,10 @@ mod tests {
     #[test]
     fn works_and_ends_once() {
         let mut task = begun();
-        assert_eq!((get(&mut task)["status"].clone(), get(&mut task)["ttlMs"].clone()), (json!("working"), json!(600_000)));
+        assert_eq!(
+            (get(&mut task)["status"].clone(), get(&mut task)["ttlMs"].clone()),
+            (json!("working"), json!(600_000))
+        );
         task.call("renew", json!({ "message": "half" })).unwrap();
         assert_eq!(get(&mut task)["statusMessage"], "half");
         task.call("finish", json!({ "result": { "content": [] } })).unwrap();
@@ -282,7 +297,10 @@ mod tests {
         task.advance(Duration::from_millis(MCP_LEASE_MS));
         task.ring().unwrap();
         let over = get(&mut task);
-        assert_eq!((&over["status"], &over["error"]["data"]["code"]), (&json!("failed"), &json!("outcome_unknown")));
+        assert_eq!(
+            (&over["status"], &over["error"]["data"]["code"]),
+            (&json!("failed"), &json!("outcome_unknown"))
+        );
         task.advance(Duration::from_millis(600_000));
         task.ring().unwrap();
         assert!(matches!(task.ask("task", json!({})), Err(Refusal::NotFound { .. })));

@@ -146,6 +146,12 @@ pub trait Source: Send + Sync + 'static {
         Box::pin(async move { Err(Failure::invalid_params(format!("Unknown tool: {tool}"))) })
     }
 
+    /// Why a tool that is not listed cannot be called, where its name is one that this source would have.
+    fn why_not(&self, tool: &str) -> Option<Failure> {
+        let _ = tool;
+        None
+    }
+
     /// A page of its resources.
     fn resources<'a>(
         &'a self,
@@ -283,6 +289,12 @@ impl Catalog {
 
     pub(super) fn sources(&self) -> &[Arc<dyn Source>] {
         &self.0.sources
+    }
+
+    /// Why there is no tool of this name.
+    pub(super) fn why_not(&self, tool: &str) -> Failure {
+        let said = self.sources().iter().find_map(|source| source.why_not(tool));
+        said.unwrap_or_else(|| Failure::invalid_params(format!("Unknown tool: {tool}")))
     }
 
     pub(super) fn source(&self, place: usize) -> Option<&Arc<dyn Source>> {

@@ -37,7 +37,7 @@ impl Work {
         };
         let arguments = arguments(&mut params)?;
         let listed = mcp.catalog().listed();
-        let unknown = || Failure::invalid_params(format!("Unknown tool: {name}"));
+        let unknown = || mcp.catalog().why_not(&name);
         let named = listed.tool(&name).ok_or_else(unknown)?;
         let source = mcp.catalog().source(named.place).ok_or_else(unknown)?.clone();
         Ok(Self::Tool { source, tool: named.tool.clone(), mirrored: named.mirrored.clone(), arguments })
@@ -57,7 +57,9 @@ impl Mcp {
     /// Does what is asked for.
     pub(super) async fn work(&self, exchange: &Exchange, work: Work) -> Result<reply::Result, Failure> {
         match work {
-            Work::Tool { source, tool, arguments, .. } => self.call(exchange, &*source, &tool, arguments).await,
+            Work::Tool { source, tool, arguments, .. } => {
+                self.call(exchange, &*source, &tool, arguments).await
+            }
             Work::Other { method, params } => self.other(exchange, &method, params).await,
         }
     }
@@ -113,7 +115,8 @@ impl Mcp {
                 let name = text(&params, "name")?.to_owned();
                 let source = self.catalog().listed().prompt(&name);
                 let source = source.and_then(|place| self.catalog().source(place));
-                let source = source.ok_or_else(|| Failure::invalid_params(format!("Unknown prompt: {name}")))?;
+                let source =
+                    source.ok_or_else(|| Failure::invalid_params(format!("Unknown prompt: {name}")))?;
                 let prompt = source.prompt(exchange, &name, arguments(&mut params)?).await?;
                 Ok(reply::Result::of(&prompt))
             }
@@ -137,7 +140,11 @@ impl Mcp {
     }
 
     /// One source after the other; a cursor says which, and where in it.
-    async fn resources(&self, exchange: &Exchange, params: &Map<String, Json>) -> Result<reply::Result, Failure> {
+    async fn resources(
+        &self,
+        exchange: &Exchange,
+        params: &Map<String, Json>,
+    ) -> Result<reply::Result, Failure> {
         let refused = || Failure::invalid_params("the cursor is not one that this server gave");
         let (first, cursor) = match params.get("cursor") {
             None | Some(Json::Null) => (0, None),
@@ -168,14 +175,21 @@ impl Mcp {
     async fn read(&self, exchange: &Exchange, uri: &str) -> Result<reply::Result, Failure> {
         for source in self.catalog().sources() {
             if let Some(read) = source.read(exchange, uri).await? {
-                return Ok(reply::Result { cache: Some(NOW), ..reply::Result::of(&read) }.without_cache_fields());
+                return Ok(
+                    reply::Result { cache: Some(NOW), ..reply::Result::of(&read) }.without_cache_fields()
+                );
             }
         }
         Err(Failure::no_resource(uri))
     }
 
-    async fn complete(&self, exchange: &Exchange, mut params: Map<String, Json>) -> Result<reply::Result, Failure> {
-        let wrong = || Failure::invalid_params("completion/complete has the parameters ref and argument{name,value}");
+    async fn complete(
+        &self,
+        exchange: &Exchange,
+        mut params: Map<String, Json>,
+    ) -> Result<reply::Result, Failure> {
+        let wrong =
+            || Failure::invalid_params("completion/complete has the parameters ref and argument{name,value}");
         let reference: Reference =
             params.remove("ref").and_then(|json| serde_json::from_value(json).ok()).ok_or_else(wrong)?;
         let argument = params.get("argument").and_then(Json::as_object).ok_or_else(wrong)?;
@@ -206,11 +220,14 @@ impl Mcp {
 
     async fn input_required(&self, exchange: &Exchange, origin: &Origin) -> Result<reply::Result, Failure> {
         let Asking::Rounds(rounds) = &exchange.asking else {
-            return Err(Failure::internal("the request asks its client in a way that its revision does not have"));
+            return Err(Failure::internal(
+                "the request asks its client in a way that its revision does not have",
+            ));
         };
         let rounds = rounds.lock().clone();
         let params = origin.params();
-        let state = self.seal().close(self.runtime(), &exchange.caller, &origin.method, &params, &rounds).await?;
+        let state =
+            self.seal().close(self.runtime(), &exchange.caller, &origin.method, &params, &rounds).await?;
         let mut fields = String::new();
         if !rounds.open.is_empty() {
             let open: Map<String, Json> =
@@ -274,7 +291,9 @@ pub(super) fn error_of(failure: Failure, era: Era) -> ErrorData {
     match failure {
         Failure::Rpc(error) => reply::fitted(error, era),
         Failure::Cancelled => ErrorData::new(ErrorCode::INTERNAL_ERROR, "the request was cancelled", None),
-        Failure::InputRequired => ErrorData::internal_error("what is asked of the client was not passed on", None),
+        Failure::InputRequired => {
+            ErrorData::internal_error("what is asked of the client was not passed on", None)
+        }
     }
 }
 
@@ -297,7 +316,11 @@ fn list_field(name: &str, rows: &[impl serde::Serialize]) -> String {
 }
 
 /// A page of a list that is in memory; a cursor is the place in it.
-fn page(name: &str, rows: &[impl serde::Serialize], params: &Map<String, Json>) -> Result<reply::Result, Failure> {
+fn page(
+    name: &str,
+    rows: &[impl serde::Serialize],
+    params: &Map<String, Json>,
+) -> Result<reply::Result, Failure> {
     let refused = || Failure::invalid_params("the cursor is not one that this server gave");
     let first: usize = match params.get("cursor") {
         None | Some(Json::Null) => 0,

@@ -29,8 +29,8 @@ use crate::object::idempotency::IdempotencyKey;
 pub(super) use detach::Detach;
 pub use level::Level;
 pub(super) use outbox::{Outbox, Outgoing};
-pub(super) use question::missing_capability;
 pub use question::Question;
+pub(super) use question::missing_capability;
 
 /// A family of revisions of the protocol.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

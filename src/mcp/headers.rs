@@ -121,9 +121,12 @@ pub(super) fn compare_arguments(
             (Some(_), None) => return Err(format!("the header {header} is missing")),
             (None, Some(_)) => return Err(format!("the header {header} has no value in the body")),
             (Some(wanted), Some(given)) => {
-                let given = decoded(given).ok_or_else(|| format!("the header {header} has invalid characters"))?;
+                let given =
+                    decoded(given).ok_or_else(|| format!("the header {header} has invalid characters"))?;
                 if !is_same(wanted, &given) {
-                    return Err(format!("{header} header value {given:?} does not match body value {wanted}"));
+                    return Err(format!(
+                        "{header} header value {given:?} does not match body value {wanted}"
+                    ));
                 }
             }
         }
@@ -138,7 +141,11 @@ fn is_same(wanted: &Json, given: &str) -> bool {
         // As numbers, not as texts.
         Json::Number(number) => {
             number.as_i64().map(|whole| whole.to_string()).as_deref() == Some(given)
-                || given.parse::<f64>().ok().zip(number.as_f64()).is_some_and(|(given, wanted)| given.total_cmp(&wanted).is_eq())
+                || given
+                    .parse::<f64>()
+                    .ok()
+                    .zip(number.as_f64())
+                    .is_some_and(|(given, wanted)| given.total_cmp(&wanted).is_eq())
         }
         Json::Null | Json::Array(_) | Json::Object(_) => false,
     }

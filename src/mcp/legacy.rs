@@ -13,7 +13,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::dispatch::{self, Origin, Work};
 use super::exchange::{Asking, Asks, Client, Detach, Era, Exchange, Level, Outbox};
-use super::http::{Ask, accepted, empty, failed, json as json_answer, patient, place, refuse_method, refused, single};
+use super::http::{
+    Ask, accepted, empty, failed, json as json_answer, patient, place, refuse_method, refused, single,
+};
 use super::message::{Incoming, Malformed, Request};
 use super::running::{self, Done, Running};
 use super::session::{self, Follow, Refused, Session, SessionAsks};
@@ -80,7 +82,8 @@ async fn initialize(mcp: &Mcp, ask: &Ask, request: &Request) -> Response {
 /// What `initialize` is answered.
 fn greeting(version: &str) -> reply::Result {
     let capabilities = modern::capabilities(Era::Legacy);
-    let mut fields = format!(r#""protocolVersion":"{version}","capabilities":{capabilities},"serverInfo":{SERVER_INFO}"#);
+    let mut fields =
+        format!(r#""protocolVersion":"{version}","capabilities":{capabilities},"serverInfo":{SERVER_INFO}"#);
     fields.push_str(r#","instructions":"#);
     reply::push_text(&mut fields, INSTRUCTIONS);
     reply::Result::of_fields(fields)
@@ -125,14 +128,20 @@ async fn requested(
         Begun::Speaks(running) => running,
     };
     let place = place(mcp)?;
-    let Some(session) = session else { return Ok(events::answer(bare::speak(mcp.clone(), running), Some(place))) };
+    let Some(session) = session else {
+        return Ok(events::answer(bare::speak(mcp.clone(), running), Some(place)));
+    };
     if !mcp.has_room() {
-        return Err(failed(&Error::new(Code::Overloaded, "the node runs too many requests; come back after a pause")));
+        return Err(failed(&Error::new(
+            Code::Overloaded,
+            "the node runs too many requests; come back after a pause",
+        )));
     }
     let asks = asks.unwrap_or_else(|| Arc::new(SessionAsks::new(running.exchange.outbox.clone())));
     let (sender, receiver) = mpsc::channel(MCP_OUTBOX_MAX);
     mcp.spawn(session::run(mcp.clone(), session, running, asks, Some(sender)));
-    let sent = stream::unfold(receiver, |mut receiver| async move { Some((receiver.recv().await?, receiver)) });
+    let sent =
+        stream::unfold(receiver, |mut receiver| async move { Some((receiver.recv().await?, receiver)) });
     Ok(events::answer(sent.boxed(), Some(place)))
 }
 
@@ -187,7 +196,10 @@ pub(super) fn start(
 async fn of_session(mcp: &Mcp, ask: &Ask, session: Option<&Session>, request: &Request) -> Option<Done> {
     let params = &request.params;
     let needs_session = || {
-        let error = ErrorData::invalid_request(format!("{} needs a session: send initialize first", request.method), None);
+        let error = ErrorData::invalid_request(
+            format!("{} needs a session: send initialize first", request.method),
+            None,
+        );
         Err(Failure::Rpc(error))
     };
     let answered = match &*request.method {
@@ -208,7 +220,11 @@ async fn of_session(mcp: &Mcp, ask: &Ask, session: Option<&Session>, request: &R
         },
         _ => return None,
     };
-    Some(answered.map(|()| reply::Result::default()).map_err(|failure| dispatch::error_of(failure, Era::Legacy)))
+    Some(
+        answered
+            .map(|()| reply::Result::default())
+            .map_err(|failure| dispatch::error_of(failure, Era::Legacy)),
+    )
 }
 
 /// Answers several messages of one body, in their order, with one body.
@@ -220,13 +236,19 @@ pub(super) async fn batch(mcp: Mcp, ask: Ask, messages: Vec<Result<Incoming, Mal
     let version = session.as_ref().map_or(BATCHES, |session| &session.version);
     let declared = headers::text(&ask.headers, headers::PROTOCOL_VERSION);
     if version != BATCHES || declared.is_some_and(|declared| declared != BATCHES) {
-        return refused(StatusCode::BAD_REQUEST, ErrorCode::INVALID_REQUEST, "a body is one message in this revision");
+        return refused(
+            StatusCode::BAD_REQUEST,
+            ErrorCode::INVALID_REQUEST,
+            "a body is one message in this revision",
+        );
     }
     let mut answers = Vec::new();
     for message in messages {
         match message {
             Err(Malformed { id, error }) => answers.push(reply::error(id.as_ref(), &error, Era::Legacy)),
-            Ok(Incoming::Request(request)) => answers.push(batched(&mcp, &ask, session.as_ref(), request).await),
+            Ok(Incoming::Request(request)) => {
+                answers.push(batched(&mcp, &ask, session.as_ref(), request).await)
+            }
             Ok(other) => {
                 if let Err(error) = noticed(session.as_ref(), other).await {
                     return failed(&error);
@@ -282,7 +304,11 @@ pub(super) async fn resume(mcp: Mcp, ask: Ask) -> Response {
         None => (STANDING, None),
         Some(Some((stream, number))) => (stream, Some(number)),
         Some(None) => {
-            return refused(StatusCode::BAD_REQUEST, ErrorCode::INVALID_REQUEST, "Last-Event-ID is not one of this session");
+            return refused(
+                StatusCode::BAD_REQUEST,
+                ErrorCode::INVALID_REQUEST,
+                "Last-Event-ID is not one of this session",
+            );
         }
     };
     match Follow::open(&mcp, &ask.caller, &session, from.0, from.1).await {
@@ -304,7 +330,11 @@ pub(super) fn followed(follow: Follow) -> stream::BoxStream<'static, events::Eve
 /// `DELETE`: the session ends.
 pub(super) async fn end(mcp: Mcp, ask: Ask) -> Response {
     let Some(id) = headers::text(&ask.headers, headers::SESSION_ID) else {
-        return refused(StatusCode::BAD_REQUEST, ErrorCode::INVALID_REQUEST, "the header Mcp-Session-Id is missing");
+        return refused(
+            StatusCode::BAD_REQUEST,
+            ErrorCode::INVALID_REQUEST,
+            "the header Mcp-Session-Id is missing",
+        );
     };
     match mcp.end_session(&ask.caller, id).await {
         Ok(true) => empty(StatusCode::NO_CONTENT),
@@ -314,7 +344,10 @@ pub(super) async fn end(mcp: Mcp, ask: Ask) -> Response {
 }
 
 /// `initialize` on a stream whose session has begun already.
-pub(super) async fn introduce(session: &Session, params: &Map<String, Json>) -> Result<reply::Result, Failure> {
+pub(super) async fn introduce(
+    session: &Session,
+    params: &Map<String, Json>,
+) -> Result<reply::Result, Failure> {
     let wanted = params.get("protocolVersion").and_then(Json::as_str).unwrap_or(LATEST);
     let version = if VERSIONS.contains(&wanted) { wanted } else { LATEST };
     let client = session::kept_client(params);

@@ -43,13 +43,24 @@ enum Change {
 }
 
 /// Opens the stream.
-pub(super) async fn open(mcp: &Mcp, ask: &Ask, id: Json, params: &Map<String, Json>) -> Result<Response, Failure> {
+pub(super) async fn open(
+    mcp: &Mcp,
+    ask: &Ask,
+    id: Json,
+    params: &Map<String, Json>,
+) -> Result<Response, Failure> {
     if !ask.takes.events {
-        return Err(Failure::invalid_params("subscriptions/listen is answered by text/event-stream; Accept does not take it"));
+        return Err(Failure::invalid_params(
+            "subscriptions/listen is answered by text/event-stream; Accept does not take it",
+        ));
     }
     let wanted = match params.get("notifications") {
         Some(Json::Object(wanted)) => wanted,
-        _ => return Err(Failure::invalid_params("subscriptions/listen has the parameter notifications, an object")),
+        _ => {
+            return Err(Failure::invalid_params(
+                "subscriptions/listen has the parameter notifications, an object",
+            ));
+        }
     };
     let place = match place(mcp) {
         Ok(place) => place,
@@ -71,7 +82,8 @@ pub(super) async fn open(mcp: &Mcp, ask: &Ask, id: Json, params: &Map<String, Js
     };
     let agreed = listening.agree(ask, wanted).await?;
     listening.say("notifications/subscriptions/acknowledged", json!({ "notifications": agreed }));
-    let said = stream::unfold(listening, |mut listening| async move { Some((listening.next().await?, listening)) });
+    let said =
+        stream::unfold(listening, |mut listening| async move { Some((listening.next().await?, listening)) });
     Ok(events::answer(said.boxed(), Some(place)))
 }
 
@@ -182,7 +194,9 @@ fn task_changes(record: Record, watch: live::Subscription) -> BoxStream<'static,
         async move {
             loop {
                 match watch.next().await {
-                    live::Event::Update(_) | live::Event::Reset(_) => return Some((Change::Task(record), watch)),
+                    live::Event::Update(_) | live::Event::Reset(_) => {
+                        return Some((Change::Task(record), watch));
+                    }
                     live::Event::TooSlow { .. } | live::Event::GoingAway { .. } => return None,
                     live::Event::Presence(_) | live::Event::Signal(_) => {}
                 }
@@ -201,7 +215,9 @@ fn texts(wanted: &Map<String, Json>, name: &str) -> Result<Vec<String>, Failure>
         Some(_) => return Err(wrong()),
     };
     if listed.len() > MCP_SESSION_SUBSCRIPTIONS_MAX {
-        return Err(Failure::invalid_params(format!("{name} has at most {MCP_SESSION_SUBSCRIPTIONS_MAX} entries")));
+        return Err(Failure::invalid_params(format!(
+            "{name} has at most {MCP_SESSION_SUBSCRIPTIONS_MAX} entries"
+        )));
     }
     listed.iter().map(|text| text.as_str().map(str::to_owned).ok_or_else(wrong)).collect()
 }

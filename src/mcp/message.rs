@@ -48,7 +48,9 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Body, Malformed> {
         error: ErrorData::parse_error(format!("Parse error: {error}"), None),
     };
     match parse_json(bytes).map_err(no_json)? {
-        Json::Array(messages) if messages.is_empty() => Err(malformed(None, "a batch has at least one message")),
+        Json::Array(messages) if messages.is_empty() => {
+            Err(malformed(None, "a batch has at least one message"))
+        }
         Json::Array(messages) if messages.len() > MCP_BATCH_MAX => {
             Err(malformed(None, format!("a batch has at most {MCP_BATCH_MAX} messages")))
         }
@@ -98,7 +100,9 @@ mod tests {
 
     fn check(text: &str, expected: Result<&str, i32>) {
         let found = match parse(text.as_bytes()) {
-            Ok(Body::One(Ok(Incoming::Request(request)))) => Ok(format!("request {} {}", request.id, request.method)),
+            Ok(Body::One(Ok(Incoming::Request(request)))) => {
+                Ok(format!("request {} {}", request.id, request.method))
+            }
             Ok(Body::One(Ok(Incoming::Notification { method, .. }))) => Ok(format!("notification {method}")),
             Ok(Body::One(Ok(Incoming::Answer { id, .. }))) => Ok(format!("answer {id}")),
             Ok(Body::One(Err(malformed))) | Err(malformed) => Err(malformed.error.code.0),
@@ -112,7 +116,10 @@ mod tests {
         check(r#"{"jsonrpc":"2.0","id":1,"method":"ping"}"#, Ok("request 1 ping"));
         check(r#"{"jsonrpc":"2.0","id":"a","method":"ping","params":null}"#, Ok("request \"a\" ping"));
         check(r#"{"jsonrpc":"2.0","id":1.0,"method":"ping"}"#, Ok("request 1 ping"));
-        check(r#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#, Ok("notification notifications/initialized"));
+        check(
+            r#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#,
+            Ok("notification notifications/initialized"),
+        );
         check(r#"{"jsonrpc":"2.0","id":"s-1","result":{}}"#, Ok("answer \"s-1\""));
         check(r#"{"jsonrpc":"2.0","id":"s-1","error":{"code":1,"message":"no"}}"#, Ok("answer \"s-1\""));
         check(r#"[{"jsonrpc":"2.0","id":1,"method":"ping"},7]"#, Ok("batch of 2"));

@@ -109,7 +109,8 @@ async fn begin(mcp: &Mcp, ask: Ask, request: Request) -> Result<Response, Refuse
     let work = Work::of(mcp, method, params)?;
     let (mut caller, mut may_detach) = (ask.caller.clone(), false);
     if let Work::Tool { tool, mirrored, arguments, .. } = &work {
-        headers::compare_arguments(&ask.headers, mirrored, arguments).map_err(|detail| Refused::mismatch(&detail))?;
+        headers::compare_arguments(&ask.headers, mirrored, arguments)
+            .map_err(|detail| Refused::mismatch(&detail))?;
         if tool.tasks != Tasks::Never {
             caller = patient(&caller);
             may_detach = task::knows_tasks(&said.client) && mcp.has_room();
@@ -161,7 +162,8 @@ fn check(ask: &Ask, method: &str, params: &mut Map<String, Json>) -> Result<Said
     let capabilities = meta.get(META_CAPABILITIES).filter(|capabilities| capabilities.is_object());
     let capabilities = capabilities.ok_or_else(|| missing(META_CAPABILITIES))?;
     if header != version {
-        let detail = format!("MCP-Protocol-Version header value {header:?} does not match body value {version:?}");
+        let detail =
+            format!("MCP-Protocol-Version header value {header:?} does not match body value {version:?}");
         return Err(Refused::mismatch(&detail));
     }
     if version != VERSION {

@@ -26,7 +26,13 @@ pub(super) struct Record {
 
 impl Record {
     /// The object of that class and name, if that is a name.
-    pub(super) fn new(runtime: &Runtime, hub: &Hub, caller: &Caller, class: &str, name: &str) -> Option<Self> {
+    pub(super) fn new(
+        runtime: &Runtime,
+        hub: &Hub,
+        caller: &Caller,
+        class: &str,
+        name: &str,
+    ) -> Option<Self> {
         let address = ObjectAddress::parse(&caller.tenant, class, name).ok()?;
         Some(Self { runtime: runtime.clone(), hub: hub.clone(), caller: caller.through_module(), address })
     }
@@ -42,7 +48,9 @@ impl Record {
 
     /// Calls a method.
     pub(super) async fn call(&self, method: &str, params: Json) -> Result<Json, Error> {
-        self.result(Action::Call { method: method.to_owned(), params: object(params) }).await.map(|(json, _)| json)
+        self.result(Action::Call { method: method.to_owned(), params: object(params) })
+            .await
+            .map(|(json, _)| json)
     }
 
     /// Calls a method that comes to the same when it is repeated, until the object has taken it or for a while.

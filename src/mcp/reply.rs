@@ -193,7 +193,13 @@ mod tests {
     #[test]
     fn errors_without_an_id() {
         let refused = ErrorData::new(ErrorCode::INVALID_REQUEST, "no", None);
-        assert_eq!(error(None, &refused, Era::Legacy), r#"{"jsonrpc":"2.0","id":null,"error":{"code":-32600,"message":"no"}}"#);
-        assert_eq!(error(None, &refused, Era::Modern), r#"{"jsonrpc":"2.0","error":{"code":-32600,"message":"no"}}"#);
+        assert_eq!(
+            error(None, &refused, Era::Legacy),
+            r#"{"jsonrpc":"2.0","id":null,"error":{"code":-32600,"message":"no"}}"#
+        );
+        assert_eq!(
+            error(None, &refused, Era::Modern),
+            r#"{"jsonrpc":"2.0","error":{"code":-32600,"message":"no"}}"#
+        );
     }
 }

@@ -12,8 +12,8 @@ use parking_lot::Mutex;
 use rmcp::model::{ClientCapabilities, Implementation};
 use serde_json::{Map, Value as Json, json};
 
-use super::record::Record;
 use super::exchange::Level;
+use super::record::Record;
 use super::{Client, Failure, Mcp};
 use crate::caller::Caller;
 use crate::error::Error;
@@ -76,7 +76,12 @@ impl Known {
 
 impl Mcp {
     /// Begins a session.
-    pub(super) async fn begin_session(&self, caller: &Caller, version: &str, client: &Json) -> Result<Record, Error> {
+    pub(super) async fn begin_session(
+        &self,
+        caller: &Caller,
+        version: &str,
+        client: &Json,
+    ) -> Result<Record, Error> {
         let record = self.record(caller, CLASS, &Record::fresh_name()).expect("hex digits are a name");
         record.call("begin", json!({ "version": version, "client": client })).await?;
         self.known().learn(record.name(), &Arc::new(client_of(client)));
@@ -152,7 +157,8 @@ impl Session {
 /// What a client says of itself in `initialize`, as the session keeps it.
 pub(super) fn client_of(kept: &Json) -> Client {
     let info: Option<Implementation> = serde_json::from_value(kept["info"].clone()).ok();
-    let capabilities: ClientCapabilities = serde_json::from_value(kept["capabilities"].clone()).unwrap_or_default();
+    let capabilities: ClientCapabilities =
+        serde_json::from_value(kept["capabilities"].clone()).unwrap_or_default();
     Client { info, capabilities }
 }
 

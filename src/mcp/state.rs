@@ -51,7 +51,8 @@ impl Seal {
                 let opened = self.codec(runtime, caller).await?.open_with(&sealed, &bound);
                 let refused = "requestState is not one that this server gave for this request, or is too old";
                 let opened = opened.map_err(|_| Failure::invalid_params(refused))?;
-                let kept: Kept = serde_json::from_slice(&opened).map_err(|_| Failure::invalid_params(refused))?;
+                let kept: Kept =
+                    serde_json::from_slice(&opened).map_err(|_| Failure::invalid_params(refused))?;
                 Rounds { answers: kept.answers, open: BTreeMap::new(), kept: kept.kept }
             }
             Some(_) => return Err(Failure::invalid_params("requestState is a text")),

@@ -3,10 +3,10 @@
 
 use futures_util::stream::{self, BoxStream, StreamExt as _};
 
+use super::Mcp;
 use super::events::Event;
 use super::exchange::Outgoing;
 use super::running::{self, Done, First, Running};
-use super::Mcp;
 
 /// What came of a request before it said anything, or that it speaks.
 pub(super) enum Begun {

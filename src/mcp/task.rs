@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
-use rmcp::model::{ErrorData, ErrorCode};
+use rmcp::model::{ErrorCode, ErrorData};
 use serde_json::{Map, Value as Json, json};
 use tokio::time::{MissedTickBehavior, interval};
 
@@ -49,7 +49,8 @@ impl Mcp {
         match self.begin_task(&exchange.caller).await {
             Ok((record, shown)) => {
                 let pending = Arc::new(Pending::default());
-                let asks = TaskAsks { record: record.clone(), pending: pending.clone(), asked: Mutex::default() };
+                let asks =
+                    TaskAsks { record: record.clone(), pending: pending.clone(), asked: Mutex::default() };
                 exchange.outbox.become_task();
                 exchange.detach.settle(Ok(Arc::new(asks)));
                 self.spawn(run(self.clone(), record, running, pending));
@@ -105,7 +106,11 @@ impl Mcp {
     }
 
     /// Follows a task, for who wants to be told of it; none if there is no such task.
-    pub(super) async fn follow_task(&self, caller: &Caller, id: &str) -> Result<Option<(Record, Subscription)>, Error> {
+    pub(super) async fn follow_task(
+        &self,
+        caller: &Caller,
+        id: &str,
+    ) -> Result<Option<(Record, Subscription)>, Error> {
         let Some(record) = self.record(caller, CLASS, id) else { return Ok(None) };
         match record.ask("task", json!({})).await {
             Ok((_, version)) => Ok(Some((record.clone(), record.watch(version).await?))),
@@ -168,7 +173,11 @@ async fn run(mcp: Mcp, record: Record, mut running: Running, pending: Arc<Pendin
 /// The node ends before the request does.
 pub(super) fn stopped() -> ErrorData {
     let data = json!({ "code": "outcome_unknown", "retry": "unknown" });
-    ErrorData::new(ErrorCode::INTERNAL_ERROR, "the node that ran the request stops; whether it took effect is not known", Some(data))
+    ErrorData::new(
+        ErrorCode::INTERNAL_ERROR,
+        "the node that ran the request stops; whether it took effect is not known",
+        Some(data),
+    )
 }
 
 fn absorb_opening(watch: &mut Subscription, pending: &Pending) -> bool {

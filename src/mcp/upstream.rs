@@ -171,9 +171,6 @@ impl Upstreams {
         listener: Option<Listener>,
     ) -> Result<CallToolResult, ErrorData> {
         let (server, tool) = self.find(offer::split_name(name))?;
-        if !server.offer.read().tools.iter().any(|shown| shown.name == name) && server.is_listed() {
-            return Err(ErrorData::invalid_params(format!("Unknown tool: {name}"), None));
-        }
         let mut params = CallToolRequestParams::new(tool.to_owned());
         params.arguments = arguments;
         let request = ClientRequest::CallToolRequest(CallToolRequest::new(params));
@@ -247,11 +244,6 @@ impl Upstreams {
 }
 
 impl Server {
-    /// Whether it has ever told what it offers.
-    fn is_listed(&self) -> bool {
-        self.offer.read().is_listed
-    }
-
     /// Puts one request to the server, within the time that it has.
     async fn ask(
         &self,
@@ -339,6 +331,16 @@ impl super::Source for Upstreams {
 
     fn tools(&self) -> Vec<super::Tool> {
         self.offers(|offer| &offer.tools).into_iter().map(Into::into).collect()
+    }
+
+    fn why_not(&self, tool: &str) -> Option<Failure> {
+        let split = offer::split_name(tool)?;
+        match self.find(Some(split)) {
+            Err(not_found) => Some(not_found.into()),
+            Ok((server, _)) if server.peer.read().is_none() => Some(terminated().into()),
+            // It is there, and has no such tool.
+            Ok(_) => None,
+        }
     }
 
     fn call<'a>(

@@ -15,6 +15,7 @@ mod harness;
 
 mod alarms;
 mod bad_input;
+mod changes;
 mod cli;
 mod cluster;
 mod cluster_calls;

@@ -58,9 +58,18 @@ pub(super) fn may_in_freeze(change: &Change) -> bool {
 
 /// A move that is refused: what is missing, and which moves are open.
 pub(super) fn refuse_move(change: &Change, to: State, missing: &[String]) -> Refusal {
+    refuse(change, to, &format!("missing is {}", missing.join("; ")))
+}
+
+/// A move that there is not.
+pub(super) fn refuse_unlisted(change: &Change, to: State) -> Refusal {
+    refuse(change, to, "there is no such move")
+}
+
+fn refuse(change: &Change, to: State, why: &str) -> Refusal {
     let from = change.status;
     let open = states::described(change.kind, from);
-    Refusal::invalid(format!("Cannot move from {from} to {to}: {}. Open moves: {open}", listed(missing)))
+    Refusal::invalid(format!("Cannot move from {from} to {to}: {why}. Open moves: {open}"))
 }
 
 /// Something that is not done in the state that the change is in.
@@ -70,8 +79,4 @@ pub(super) fn refuse_in_state(change: &Change, what: &str, allowed: &[State]) ->
     Refusal::invalid(format!(
         "A change in state {from} cannot be {what}: that is done in {allowed}. Open moves: {open}"
     ))
-}
-
-fn listed(missing: &[String]) -> String {
-    format!("missing is {}", missing.join("; "))
 }

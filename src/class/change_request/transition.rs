@@ -62,7 +62,7 @@ fn find(change: &Change, to: State) -> Result<Move, Refusal> {
         None if change.status == State::Approved && to == State::Implementing => {
             refuse("a schedule (schedule_change): only an emergency is implemented without one")
         }
-        None => refuse("a move from the one to the other: there is none"),
+        None => Err(guards::refuse_unlisted(change, to)),
     }
 }
 

@@ -13,8 +13,8 @@ use serde_json::{Map, Value as Json, json};
 use super::{Ask, accepted, failed, place, refused, split, take};
 use crate::class::mcp_session::STANDING;
 use crate::error::{Code, Error};
-use crate::mcp::exchange::Era;
 use crate::mcp::events::{self, Event};
+use crate::mcp::exchange::Era;
 use crate::mcp::legacy;
 use crate::mcp::message::{self, Body, Malformed, Request as Rpc};
 use crate::mcp::record::Record;
@@ -40,10 +40,11 @@ async fn begin(mcp: &Mcp, ask: &Ask) -> Result<Response, Response> {
     let session = mcp.session(&ask.caller, record.name()).await.map_err(|error| failed(&error))?;
     let gone = || refused(StatusCode::NOT_FOUND, ErrorCode(-32001), "Session not found");
     let session = session.ok_or_else(gone)?;
-    let follow = Follow::open(mcp, &ask.caller, &session, STANDING, None).await.map_err(|refusal| match refusal {
-        Refused::Failed(error) => failed(&error),
-        Refused::Gone => gone(),
-    })?;
+    let follow =
+        Follow::open(mcp, &ask.caller, &session, STANDING, None).await.map_err(|refusal| match refusal {
+            Refused::Failed(error) => failed(&error),
+            Refused::Gone => gone(),
+        })?;
     let endpoint = format!("/mcp/messages?sessionId={}", record.name());
     let first = Event { kind: Some("endpoint"), ..Event::passing(endpoint) };
     // The session is the connection's, and ends with it.
@@ -75,7 +76,9 @@ impl Drop for Ends {
 /// `POST /mcp/messages?sessionId=…`: taken here, answered on the stream.
 pub(super) async fn posted(State(mcp): State<Mcp>, request: Request) -> Response {
     let query = request.uri().query().unwrap_or_default().to_owned();
-    let id = query.split('&').find_map(|pair| pair.strip_prefix("sessionId=").or_else(|| pair.strip_prefix("session_id=")));
+    let id = query
+        .split('&')
+        .find_map(|pair| pair.strip_prefix("sessionId=").or_else(|| pair.strip_prefix("session_id=")));
     let Some(id) = id else {
         return refused(StatusCode::BAD_REQUEST, ErrorCode::INVALID_REQUEST, "the query has no sessionId");
     };

@@ -160,7 +160,11 @@ async fn drive(
 }
 
 /// Keeps a message, then sends it.
-async fn pass(outgoing: Outgoing, log: &mut Log, client: &mut Option<mpsc::Sender<Event>>) -> Result<(), Error> {
+async fn pass(
+    outgoing: Outgoing,
+    log: &mut Log,
+    client: &mut Option<mpsc::Sender<Event>>,
+) -> Result<(), Error> {
     let (text, asks) = match outgoing {
         Outgoing::Notice(text) => (text, Vec::new()),
         Outgoing::Question { id, text } => (text, vec![id]),
@@ -220,8 +224,7 @@ impl Asks for SessionAsks {
                 let number = self.asked.fetch_add(1, Ordering::Relaxed) + 1;
                 let id = format!("{}-{number}", self.stream);
                 expected.push(self.pending.expect(&id));
-                let text =
-                    json!({ "jsonrpc": "2.0", "id": id, "method": question.method, "params": question.params });
+                let text = json!({ "jsonrpc": "2.0", "id": id, "method": question.method, "params": question.params });
                 self.outbox.put(Outgoing::Question { id, text: text.to_string() }).await;
             }
             let mut answers = Vec::new();

@@ -6,8 +6,8 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
-use futures_util::stream::{self, AbortHandle, BoxStream, SelectAll, StreamExt as _};
 use futures_util::FutureExt as _;
+use futures_util::stream::{self, AbortHandle, BoxStream, SelectAll, StreamExt as _};
 use serde_json::{Map, Value as Json, json};
 use tokio::sync::watch;
 
@@ -180,12 +180,16 @@ impl Follow {
         match happened {
             Happened::Session(live::Event::Update(update)) if update.deleted_object => self.over = true,
             Happened::Session(live::Event::Update(update)) if update.too_large => self.read_again().await?,
-            Happened::Session(live::Event::Update(update)) => self.keys(&update.changes, &update.deleted).await,
+            Happened::Session(live::Event::Update(update)) => {
+                self.keys(&update.changes, &update.deleted).await
+            }
             Happened::Session(live::Event::Reset(Opening::Init { state: Some(state), .. })) => {
                 self.keys(&state, &[]).await;
             }
             Happened::Session(live::Event::Reset(_)) => self.read_again().await?,
-            Happened::Session(live::Event::TooSlow { .. } | live::Event::GoingAway { .. }) => self.over = true,
+            Happened::Session(live::Event::TooSlow { .. } | live::Event::GoingAway { .. }) => {
+                self.over = true
+            }
             Happened::Session(_) => {}
             Happened::Resources(changes) => self.tell_resources(changes).await?,
             Happened::Lists => self.tell_lists().await?,
@@ -242,8 +246,11 @@ impl Follow {
         let now = self.mcp.catalog().generations();
         let Some(holding) = &mut self.holding else { return Ok(()) };
         let told = std::mem::replace(&mut holding.told, now);
-        self.append(list_changes(told, now).map(|method| json!({ "jsonrpc": "2.0", "method": method })).collect(), Map::new())
-            .await
+        self.append(
+            list_changes(told, now).map(|method| json!({ "jsonrpc": "2.0", "method": method })).collect(),
+            Map::new(),
+        )
+        .await
     }
 
     /// Into the log; from there it comes back to whoever holds the stream.
@@ -264,7 +271,10 @@ enum Happened {
 }
 
 /// The notifications of what has changed.
-pub(in crate::mcp) fn list_changes(before: Generations, now: Generations) -> impl Iterator<Item = &'static str> {
+pub(in crate::mcp) fn list_changes(
+    before: Generations,
+    now: Generations,
+) -> impl Iterator<Item = &'static str> {
     let tools = (before.tools != now.tools).then_some("notifications/tools/list_changed");
     let resources = (before.resources != now.resources).then_some("notifications/resources/list_changed");
     let prompts = (before.prompts != now.prompts).then_some("notifications/prompts/list_changed");

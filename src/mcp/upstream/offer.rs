@@ -22,8 +22,6 @@ const AUTO_APPROVE: &str = "stead/auto-approve";
 /// What one server offers.
 #[derive(Debug, Default, PartialEq)]
 pub(super) struct Offer {
-    /// Whether it has been listed at all.
-    pub(super) is_listed: bool,
     pub(super) tools: Vec<Tool>,
     pub(super) resources: Vec<Resource>,
     pub(super) templates: Vec<ResourceTemplate>,
@@ -63,7 +61,6 @@ impl Offer {
             prompt
         };
         let mut offer = Self {
-            is_listed: true,
             tools: tools.into_iter().filter(is_shown).map(tool).collect(),
             resources: resources.into_iter().map(resource).collect(),
             templates: templates.into_iter().map(template).collect(),

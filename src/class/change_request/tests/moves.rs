@@ -86,8 +86,7 @@ fn a_transition_is_not_a_decision_and_no_schedule() {
     check(
         State::Closed,
         "draft",
-        "Cannot move from closed to draft: missing is a move from the one to the other: there is none. Open moves: \
-         none",
+        "Cannot move from closed to draft: there is no such move. Open moves: none",
     );
 }
 
