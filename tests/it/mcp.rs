@@ -20,19 +20,26 @@ async fn bare_requests_are_answered() {
     assert_eq!(text, answer["result"]["structuredContent"]);
 
     // In whatever form a client takes it.
-    for accept in ["", "*/*", "application/json", "application/json, text/event-stream", "text/html, */*;q=0.1"] {
+    for accept in
+        ["", "*/*", "application/json", "application/json, text/event-stream", "text/html, */*;q=0.1"]
+    {
         let answer = send(&node, &[("Accept", accept)], &get).await.expect(200);
         assert_eq!(answer.header("content-type"), Some("application/json"), "{accept}");
     }
     let mut events =
-        Events::open(&node, "POST", "/mcp", &[("Accept", "text/event-stream")], get.to_string().as_bytes()).await;
+        Events::open(&node, "POST", "/mcp", &[("Accept", "text/event-stream")], get.to_string().as_bytes())
+            .await;
     assert_eq!(events.message().await.json()["id"], 7);
     assert_eq!(events.next().await, None);
     send(&node, &[("Accept", "text/html")], &get).await.expect(406);
 
     let listed = send(&node, &[], &request(1, "tools/list", json!({}))).await.expect(200).json();
-    let names: Vec<_> = listed["result"]["tools"].as_array().expect("tools").iter().map(|tool| &tool["name"]).collect();
-    assert!(names.contains(&&json!("object_get")) && names.contains(&&json!("create_change_request")), "{names:?}");
+    let names: Vec<_> =
+        listed["result"]["tools"].as_array().expect("tools").iter().map(|tool| &tool["name"]).collect();
+    assert!(
+        names.contains(&&json!("object_get")) && names.contains(&&json!("create_change_request")),
+        "{names:?}"
+    );
     let answer = node.request("POST", "/mcp/initialize", &[], get.to_string().as_bytes()).await.expect(200);
     assert_eq!(answer.json()["id"], 7);
 }
@@ -50,7 +57,10 @@ async fn errors_of_bare_requests_are_answers() {
     assert_eq!(code(request(1, "tools/call", json!({}))).await.0, Some(-32602));
     assert_eq!(code(request(1, "prompts/get", json!({ "name": "none" }))).await.0, Some(-32602));
     assert_eq!(code(request(1, "resources/read", json!({ "uri": "none://x" }))).await.0, Some(-32002));
-    assert_eq!(code(request(1, "resources/subscribe", json!({ "uri": "stead://object/a" }))).await.0, Some(-32600));
+    assert_eq!(
+        code(request(1, "resources/subscribe", json!({ "uri": "stead://object/a" }))).await.0,
+        Some(-32600)
+    );
     assert_eq!(code(request(1, "tools/list", json!({ "cursor": "x" }))).await.0, Some(-32602));
     // Arguments may be left out, and null; what a tool makes of that is its answer.
     for params in [json!({ "name": "list_changes" }), json!({ "name": "list_changes", "arguments": null })] {
@@ -134,7 +144,10 @@ async fn several_messages_in_one_body() {
     ]);
     let answers = session.send(&node, &both).await.expect(200).json();
     assert_eq!(answers.as_array().map(Vec::len), Some(3), "{answers}");
-    assert_eq!((&answers[0]["id"], &answers[1]["error"]["code"], &answers[2]["id"]), (&json!(1), &json!(-32600), &json!(2)));
+    assert_eq!(
+        (&answers[0]["id"], &answers[1]["error"]["code"], &answers[2]["id"]),
+        (&json!(1), &json!(-32600), &json!(2))
+    );
     let notices = json!([{ "jsonrpc": "2.0", "method": "notifications/initialized" }]);
     session.send(&node, &notices).await.expect(202);
     let later = Session::begin(&node, "2025-06-18").await;
@@ -167,8 +180,11 @@ async fn the_newest_revision_needs_no_session() {
     let node = Node::start();
     let ask = async |message: &Value, left_out: &str| {
         let headers = modern(message);
-        let headers: Vec<_> =
-            headers.iter().filter(|(name, _)| *name != left_out).map(|(name, value)| (*name, &**value)).collect();
+        let headers: Vec<_> = headers
+            .iter()
+            .filter(|(name, _)| *name != left_out)
+            .map(|(name, value)| (*name, &**value))
+            .collect();
         send(&node, &headers, message).await
     };
     let discovered = ask(&modern_request("server/discover", json!({})), "").await.expect(200).json();
@@ -176,7 +192,8 @@ async fn the_newest_revision_needs_no_session() {
     assert_eq!(discovered["result"]["resultType"], "complete");
     assert!(discovered["result"]["ttlMs"].is_u64() && discovered["result"]["cacheScope"] == "public");
 
-    let change = modern_request("tools/call", json!({ "name": "counter_increment", "arguments": { "name": "m" } }));
+    let change =
+        modern_request("tools/call", json!({ "name": "counter_increment", "arguments": { "name": "m" } }));
     let answer = ask(&change, "").await.expect(200).json();
     assert_eq!(answer["result"]["isError"], false, "{answer}");
     let info = &answer["result"]["_meta"]["io.modelcontextprotocol/serverInfo"];
@@ -187,7 +204,8 @@ async fn the_newest_revision_needs_no_session() {
     }
     let gone = ask(&modern_request("ping", json!({})), "").await.expect(404).json();
     assert_eq!(gone["error"]["code"], -32601);
-    let none = ask(&modern_request("resources/read", json!({ "uri": "none://x" })), "").await.expect(200).json();
+    let none =
+        ask(&modern_request("resources/read", json!({ "uri": "none://x" })), "").await.expect(200).json();
     assert_eq!(none["error"]["code"], -32602, "{none}");
     let mut bare = change.clone();
     bare["params"].as_object_mut().expect("params").remove("_meta");
@@ -195,7 +213,10 @@ async fn the_newest_revision_needs_no_session() {
     assert_eq!(answer["error"]["code"], -32602, "{answer}");
     // The call is counted under its tool.
     let metrics = node.get("/metrics").await.expect(200).text();
-    assert!(metrics.contains(r#"stead_mcp_tool_calls_total{tool="counter_increment",outcome="answered"} 1"#), "{metrics}");
+    assert!(
+        metrics.contains(r#"stead_mcp_tool_calls_total{tool="counter_increment",outcome="answered"} 1"#),
+        "{metrics}"
+    );
 }
 
 #[tokio::test]

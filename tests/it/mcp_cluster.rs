@@ -55,7 +55,9 @@ async fn a_session_outlives_its_node() {
     write(members.get(3), 5).await;
     let next = resumed.message().await;
     check_told(&next);
-    assert!(next.id() != event.id() && seen.iter().all(|old| old.id() != next.id() && old.id() != event.id()));
+    assert!(
+        next.id() != event.id() && seen.iter().all(|old| old.id() != next.id() && old.id() != event.id())
+    );
 
     // From the first event on everything comes again, in order.
     let first = seen.first().expect("it was told").id().to_owned();

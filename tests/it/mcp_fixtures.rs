@@ -12,7 +12,10 @@ async fn an_answer_finds_the_node_that_asked() {
     let session = Session::begin(&one, "2025-06-18").await;
     let mut events = session.speaks(&one, &call(1, "test_sampling", json!({ "prompt": "hello" }))).await;
     let asked = events.message().await.json();
-    assert_eq!((&asked["method"], &asked["params"]["maxTokens"]), (&json!("sampling/createMessage"), &json!(100)));
+    assert_eq!(
+        (&asked["method"], &asked["params"]["maxTokens"]),
+        (&json!("sampling/createMessage"), &json!(100))
+    );
     let said = json!({ "role": "assistant", "model": "m", "content": { "type": "text", "text": "hi" } });
     let answer = json!({ "jsonrpc": "2.0", "id": asked["id"], "result": said });
     // One that nobody asked for is let go by.
@@ -57,10 +60,14 @@ async fn a_request_that_is_taken_back_ends() {
     let mut events = session.speaks(&node, &call(5, "test_elicitation", json!({ "message": "?" }))).await;
     let asked = events.message().await.json();
     assert_eq!(asked["method"], "elicitation/create");
-    let cancelled = json!({ "jsonrpc": "2.0", "method": "notifications/cancelled", "params": { "requestId": 5 } });
+    let cancelled =
+        json!({ "jsonrpc": "2.0", "method": "notifications/cancelled", "params": { "requestId": 5 } });
     session.send(&node, &cancelled).await.expect(202);
     assert_eq!(events.next().await, None, "no answer comes of it");
-    eventually("nothing to run any more", async || (node.metric("stead_mcp_running").await == 0).then_some(())).await;
+    eventually("nothing to run any more", async || {
+        (node.metric("stead_mcp_running").await == 0).then_some(())
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -71,13 +78,17 @@ async fn progress_is_told_to_bare_requests_too() {
     let mut events = Events::open(&node, "POST", "/mcp", &[], asked.to_string().as_bytes()).await;
     for done in [0, 50, 100] {
         let told = events.message().await.json();
-        assert_eq!((&told["params"]["progressToken"], &told["params"]["progress"]), (&json!("p"), &json!(done)));
+        assert_eq!(
+            (&told["params"]["progressToken"], &told["params"]["progress"]),
+            (&json!("p"), &json!(done))
+        );
     }
     assert_eq!(events.message().await.json()["id"], 1);
     // Who takes no events is told nothing, and answered all the same.
     let answer = send(&node, &[("Accept", "application/json")], &asked).await.expect(200).json();
     assert_eq!(answer["result"]["content"][0]["text"], "done");
-    let refused = send(&node, &[], &call(2, "test_sampling", json!({ "prompt": "x" }))).await.expect(200).json();
+    let refused =
+        send(&node, &[], &call(2, "test_sampling", json!({ "prompt": "x" }))).await.expect(200).json();
     assert_eq!(refused["error"]["code"], -32021, "{refused}");
 }
 
@@ -117,11 +128,15 @@ async fn a_task_is_asked_for_and_answered_at_any_node() {
     let done = status(&other, id, "completed").await;
     assert_eq!(done["result"]["content"][0]["text"], "deleted");
 
-    let long = modern(&one, "tools/call", json!({ "name": "slow_compute", "arguments": { "seconds": 60 } })).await;
+    let long =
+        modern(&one, "tools/call", json!({ "name": "slow_compute", "arguments": { "seconds": 60 } })).await;
     let id = long["taskId"].as_str().expect("an id");
     modern(&other, "tasks/cancel", json!({ "taskId": id })).await;
     status(&one, id, "cancelled").await;
-    eventually("nothing to run any more", async || (one.metric("stead_mcp_running").await == 0).then_some(())).await;
+    eventually("nothing to run any more", async || {
+        (one.metric("stead_mcp_running").await == 0).then_some(())
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -132,10 +147,14 @@ async fn rounds_go_on_at_another_node_and_only_there_where_they_belong() {
     let first = modern(&one, "tools/call", json!({ "name": tool, "arguments": {} })).await;
     assert_eq!(first["resultType"], "input_required", "{first}");
     let answer = |field: &str, text: &str| json!({ "action": "accept", "content": { field: text } });
-    let second = modern(&other, "tools/call", json!({
-        "name": tool, "arguments": {}, "inputResponses": { "step1": answer("name", "Ada") },
-        "requestState": first["requestState"],
-    }))
+    let second = modern(
+        &other,
+        "tools/call",
+        json!({
+            "name": tool, "arguments": {}, "inputResponses": { "step1": answer("name", "Ada") },
+            "requestState": first["requestState"],
+        }),
+    )
     .await;
     assert!(second["inputRequests"]["step2"].is_object(), "{second}");
     let state = second["requestState"].clone();
@@ -150,7 +169,8 @@ async fn rounds_go_on_at_another_node_and_only_there_where_they_belong() {
         params["_meta"] = json!({ "io.modelcontextprotocol/protocolVersion": "2026-07-28",
             "io.modelcontextprotocol/clientCapabilities": { "elicitation": {} } });
         let name = params["name"].as_str().expect("a name").to_owned();
-        let headers = [("MCP-Protocol-Version", "2026-07-28"), ("Mcp-Method", "tools/call"), ("Mcp-Name", &name)];
+        let headers =
+            [("MCP-Protocol-Version", "2026-07-28"), ("Mcp-Method", "tools/call"), ("Mcp-Name", &name)];
         send(&one, &headers, &request(1, "tools/call", params)).await.json()["error"]["code"].clone()
     };
     let mut elsewhere = third.clone();
