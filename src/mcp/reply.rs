@@ -86,6 +86,7 @@ impl Result {
 
     fn write(&self, era: Era, text: &mut String) {
         text.push('{');
+        let begun = text.len();
         if era == Era::Modern {
             let kind = match self.kind {
                 Kind::Complete => "complete",
@@ -110,7 +111,7 @@ impl Result {
             text.push_str(&Json::Object(self.meta.clone()).to_string());
         }
         if !self.fields.is_empty() {
-            if text.len() > 1 {
+            if text.len() > begun {
                 text.push(',');
             }
             text.push_str(&self.fields);

@@ -5,6 +5,7 @@
 
 pub(crate) mod editor;
 pub(crate) mod http;
+pub(crate) mod mcp;
 pub(crate) mod members;
 pub(crate) mod network;
 pub(crate) mod node;
