@@ -88,7 +88,9 @@ fn walk(schema: &mut Json, change: &mut impl FnMut(&mut Map<String, Json>)) {
         match (key.as_str(), inner) {
             ("properties", Json::Object(fields)) => fields.values_mut().for_each(|field| walk(field, change)),
             ("anyOf" | "oneOf" | "allOf", Json::Array(choices)) => {
-                choices.iter_mut().for_each(|choice| walk(choice, change));
+                for choice in choices {
+                    walk(choice, change);
+                }
             }
             ("items" | "additionalProperties", inner) => walk(inner, change),
             _ => {}
