@@ -188,6 +188,7 @@ async fn a_change_goes_its_way() {
         [
             "created",
             "submitted",
+            "state_change",
             "risk_assessed",
             "approved",
             "approved",

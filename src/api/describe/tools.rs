@@ -70,19 +70,34 @@ tool_schemas! {
     MetricsDashboard: "metrics_dashboard" output;
 }
 
-/// The schema of a tool's arguments or result. The change's id stands in the path, so nobody has to say it again.
+/// The schema of a tool's arguments or result. The change's id stands in the path, so nobody has to say it again; and
+/// what may be left out may be `null`, which tools need not be told.
 fn without_id(schema: &Map<String, Json>) -> RefOr<Schema> {
     const ID: &str = "changeId";
     let mut schema = schema.clone();
-    if let Some(Json::Array(required)) = schema.get_mut("required")
-        && required.iter().any(|name| name == ID)
-    {
-        required.retain(|name| name != ID);
-        if let Some(Json::Object(properties)) = schema.get_mut("properties") {
-            properties.remove(ID);
+    let required = schema.get("required").and_then(Json::as_array).cloned().unwrap_or_default();
+    let is_result = required.iter().any(|name| name == "success");
+    if let Some(Json::Object(properties)) = schema.get_mut("properties").filter(|_| !is_result) {
+        properties.remove(ID);
+        for (name, field) in properties.iter_mut() {
+            if let Some(field) =
+                field.as_object_mut().filter(|_| !required.contains(&Json::from(name.as_str())))
+            {
+                allow_null(field);
+            }
         }
+        schema.insert("required".to_owned(), required.into_iter().filter(|name| name != ID).collect());
     }
     converted(&Json::Object(schema))
+}
+
+fn allow_null(field: &mut Map<String, Json>) {
+    if let Some(kind @ Json::String(_)) = field.get("type").cloned() {
+        field.insert("type".to_owned(), Json::Array(vec![kind, Json::from("null")]));
+    }
+    if let Some(Json::Array(words)) = field.get_mut("enum") {
+        words.push(Json::Null);
+    }
 }
 
 /// A JSON Schema of the form that the tools have, as the description's own type.
