@@ -148,9 +148,12 @@ impl Upstreams {
         gauge("mcp_upstreams_connected", "Other MCP servers that can be called now", |server| {
             u64::from(server.peer.read().is_some())
         });
-        gauge("mcp_upstream_starts", "Times that connections to other MCP servers were begun", |server| {
-            server.started.load(Ordering::Relaxed)
-        });
+        let shared = self.0.clone();
+        metrics.show_counter(
+            "mcp_upstream_starts",
+            "Times that connections to other MCP servers were begun",
+            move || shared.servers.values().map(|server| server.started.load(Ordering::Relaxed)).sum(),
+        );
     }
 
     fn offers<T: Clone>(&self, part: impl Fn(&Offer) -> &Vec<T>) -> Vec<T> {
