@@ -35,7 +35,7 @@ use crate::error::{Code, Error};
 pub use front::Front;
 pub use listener::listen;
 pub use openapi::openapi;
-pub use state::{ApiState, Offered, Parts};
+pub use state::{ApiState, Parts};
 
 use crate::live::Place;
 

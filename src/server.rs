@@ -164,11 +164,6 @@ impl Server {
             metrics,
             body_timeout,
         });
-        let counted = mcp.clone();
-        api.count_offered(move || {
-            let mcp::Figures { active_sessions: sessions, tools, resources, prompts } = counted.figures();
-            api::Offered { sessions, tools, resources, prompts }
-        });
         let routes = api::router(&api).merge(mcp.router());
         let front = api::Front::new(api, routes);
         changeflow.start();

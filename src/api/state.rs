@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio_util::sync::CancellationToken;
@@ -65,22 +65,6 @@ pub struct Parts {
     pub changeflow: ChangeFlow,
 }
 
-/// What the surface beside this one offers, for `/stats`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Offered {
-    /// MCP sessions that this node has served lately.
-    pub sessions: usize,
-    /// Tools that are listed.
-    pub tools: usize,
-    /// Resource templates that are listed.
-    pub resources: usize,
-    /// Prompts that are listed.
-    pub prompts: usize,
-}
-
-/// Counts what is offered now.
-type Count = Box<dyn Fn() -> Offered + Send + Sync>;
-
 /// What the handlers share. Cheap to clone.
 #[derive(Clone)]
 pub struct ApiState(Arc<Shared>);
@@ -99,7 +83,6 @@ struct Shared {
     subject: Arc<str>,
     roles: Arc<[Arc<str>]>,
     sockets: Sockets,
-    offered: OnceLock<Count>,
     stopping: AtomicBool,
     tasks: TaskTracker,
     /// Whatever still runs when the drain's time is over ends.
@@ -134,21 +117,10 @@ impl ApiState {
             subject: "local".into(),
             roles: Arc::new([]),
             sockets,
-            offered: OnceLock::new(),
             stopping: AtomicBool::new(false),
             tasks: TaskTracker::new(),
             over: CancellationToken::new(),
         }))
-    }
-
-    /// Counts from here on what the surface beside this one offers, with this. The first one counts.
-    pub fn count_offered(&self, count: impl Fn() -> Offered + Send + Sync + 'static) {
-        drop(self.0.offered.set(Box::new(count)));
-    }
-
-    /// What the surface beside this one offers.
-    pub(super) fn offered(&self) -> Offered {
-        self.0.offered.get().map(|count| count()).unwrap_or_default()
     }
 
     /// The operator's way to the cluster.
