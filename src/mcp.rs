@@ -42,7 +42,7 @@ use crate::caller::Caller;
 use crate::limits::MCP_RUNNING_MAX;
 use crate::live::{Hub, Sockets};
 use crate::runtime::Runtime;
-use crate::telemetry::Metrics;
+use crate::telemetry::{Metrics, Offer};
 
 pub use catalog::{Arguments, Catalog, Followed, Generations, ResourcePage, Source, Tasks, Tool, ToolAnswer};
 pub use changes::Changes;
@@ -86,19 +86,6 @@ struct Inner {
     stopping: CancellationToken,
 }
 
-/// What this surface has now, for who asks how the node fares.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Figures {
-    /// Sessions that this node has served within the last quarter of an hour.
-    pub active_sessions: usize,
-    /// Tools that are listed.
-    pub tools: usize,
-    /// Resources and templates of them that are listed without asking for more.
-    pub resources: usize,
-    /// Prompts that are listed.
-    pub prompts: usize,
-}
-
 impl Mcp {
     /// The surface on these parts.
     #[must_use]
@@ -111,13 +98,16 @@ impl Mcp {
             "MCP requests and tasks that run without a connection",
             move || i64::try_from(running.len()).unwrap_or(i64::MAX),
         );
-        Self(Arc::new(Inner {
+        let inner = Arc::new(Inner {
             parts,
             seal: state::Seal::default(),
             known: session::Known::default(),
             tasks,
             stopping: CancellationToken::new(),
-        }))
+        });
+        let shown = Arc::downgrade(&inner);
+        metrics.show_offer(move || shown.upgrade().map(|inner| Self(inner).offer()).unwrap_or_default());
+        Self(inner)
     }
 
     /// Its routes, to be merged with those of other surfaces.
@@ -125,11 +115,9 @@ impl Mcp {
         http::router(self)
     }
 
-    /// What it has now.
-    #[must_use]
-    pub fn figures(&self) -> Figures {
+    fn offer(&self) -> Offer {
         let listed = self.catalog().listed();
-        Figures {
+        Offer {
             active_sessions: self.known().active(),
             tools: listed.tools.len(),
             resources: listed.templates.len(),

@@ -7,6 +7,7 @@
 
 mod counted;
 mod metrics;
+mod offer;
 
 use tracing::Subscriber;
 use tracing_subscriber::filter::Targets;
@@ -17,6 +18,7 @@ use tracing_subscriber::{fmt, registry};
 use crate::config::{Log, LogFormat};
 
 pub use counted::Counted;
+pub use offer::Offer;
 pub use metrics::{Instruments, LabelledRow, Metrics, RetryReason, Totals, Transport};
 
 /// Why there is no log.

@@ -248,7 +248,7 @@ fn open_to(response: &mut Response, origin: HeaderValue) {
     headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin);
     headers.insert(
         ACCESS_CONTROL_EXPOSE_HEADERS,
-        HeaderValue::from_static("ETag, Retry-After, X-Request-Id, X-Stead-Version"),
+        HeaderValue::from_static("ETag, Mcp-Session-Id, Retry-After, X-Request-Id, X-Stead-Version"),
     );
     headers.append(VARY, HeaderValue::from_static("Origin"));
 }

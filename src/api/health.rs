@@ -233,12 +233,13 @@ struct Stats {
 #[utoipa::path(get, path = "/stats", tag = "server", operation_id = "get_stats",
     responses((status = 200, body = Stats), AnyErrors))]
 async fn stats(State(api): State<ApiState>) -> Response {
+    let offer = api.metrics().offer();
     let stats = Stats {
         uptime: api.uptime().as_secs_f64(),
-        active_sessions: 0,
-        registered_tools: 0,
-        registered_resources: 0,
-        registered_prompts: 0,
+        active_sessions: offer.active_sessions,
+        registered_tools: offer.tools,
+        registered_resources: offer.resources,
+        registered_prompts: offer.prompts,
         timestamp: api.now().to_string(),
         active_objects: api.runtime().active_objects(),
         sockets: api.sockets(),

@@ -384,3 +384,67 @@ impl Listed {
         self.prompt_names.get(name).copied()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A source with the tools that it is told of.
+    struct Named {
+        name: &'static str,
+        tools: RwLock<Vec<&'static str>>,
+        changed: watch::Sender<Generations>,
+    }
+
+    impl Named {
+        fn new(name: &'static str, tools: &[&'static str]) -> Arc<Self> {
+            Arc::new(Self { name, tools: RwLock::new(tools.to_vec()), changed: watch::Sender::default() })
+        }
+    }
+
+    impl Source for Named {
+        fn name(&self) -> &str {
+            self.name
+        }
+
+        fn tools(&self) -> Vec<Tool> {
+            let tool = |name: &&'static str| {
+                let tool = rmcp::model::Tool::new(*name, self.name, Map::new());
+                Tool { aliases: vec![format!("{name}_alias").into()], ..tool.into() }
+            };
+            self.tools.read().iter().map(tool).collect()
+        }
+
+        fn generations(&self) -> Option<watch::Receiver<Generations>> {
+            Some(self.changed.subscribe())
+        }
+    }
+
+    fn check(catalog: &Catalog, listed: &[&str], found: &[(&str, Option<usize>)]) {
+        let now = catalog.listed();
+        assert_eq!(now.tools.iter().map(|tool| &*tool.tool.name).collect::<Vec<_>>(), listed);
+        for (name, place) in found {
+            assert_eq!(now.tool(name).map(|named| named.place), *place, "{name}");
+        }
+    }
+
+    #[test]
+    fn the_first_source_with_a_tool_has_it() {
+        let (one, other) = (Named::new("one", &["a", "b"]), Named::new("other", &["b", "c"]));
+        let catalog = Catalog::new(vec![one, other]);
+        let found = [("a", Some(0)), ("b", Some(0)), ("c", Some(1)), ("c_alias", Some(1)), ("d", None)];
+        check(&catalog, &["a", "b", "c"], &found);
+    }
+
+    #[test]
+    fn a_list_that_changed_is_made_again() {
+        let source = Named::new("one", &["a"]);
+        let catalog = Catalog::new(vec![source.clone()]);
+        check(&catalog, &["a"], &[("b", None)]);
+        source.tools.write().push("b");
+        check(&catalog, &["a"], &[("b", None)]);
+        source.changed.send_modify(|generations| generations.tools += 1);
+        check(&catalog, &["a", "b"], &[("b", Some(0))]);
+        assert_eq!(catalog.generations().tools, 1);
+    }
+}

@@ -86,6 +86,8 @@ pub struct Exchange {
     pub(super) progress_token: Option<Json>,
     pub(super) log_level: Option<Level>,
     pub(super) outbox: Arc<Outbox>,
+    /// Its client comes back for a stream that ends early.
+    pub(super) can_resume: bool,
     pub(super) asking: Asking,
     pub(super) detach: Detach,
     pub(super) cancelled: CancellationToken,
@@ -180,7 +182,8 @@ impl Exchange {
         }
         match &self.asking {
             Asking::Refused => Err(Failure::Rpc(ErrorData::invalid_request(
-                "the tool asks its client something, which needs a session: send initialize first",
+                "the tool asks its client something: that needs a session, which initialize begins, and a client that takes \
+                 text/event-stream",
                 None,
             ))),
             Asking::Waits(client) => {
@@ -243,7 +246,9 @@ impl Exchange {
     /// Ends the client's stream; it comes back for the rest. Only clients that can do that (sessions from 2025-11-25 on)
     /// are treated so.
     pub async fn break_off(&self) {
-        self.outbox.put(Outgoing::BreakOff).await;
+        if self.can_resume {
+            self.outbox.put(Outgoing::BreakOff).await;
+        }
     }
 
     /// Waits until the client takes its request back.

@@ -184,6 +184,7 @@ pub(super) fn start(
         progress_token,
         log_level,
         outbox,
+        can_resume: told && session.is_some_and(Session::takes_priming),
         asking: asks.clone().map_or(Asking::Refused, |asks| Asking::Waits(asks as Arc<dyn Asks>)),
         detach: Detach::new(false),
         cancelled: CancellationToken::new(),

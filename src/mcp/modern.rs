@@ -129,6 +129,7 @@ async fn begin(mcp: &Mcp, ask: Ask, request: Request) -> Result<Response, Refuse
         progress_token: said.progress_token.filter(|_| told),
         log_level: said.log_level.filter(|_| told),
         outbox: Arc::new(Outbox::default()),
+        can_resume: false,
         asking,
         detach: Detach::new(may_detach),
         cancelled: CancellationToken::new(),

@@ -19,6 +19,8 @@ use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 
+use super::offer::{Offer, Offering};
+
 /// Upper edges of the buckets of durations, in seconds: from a read in memory to the deadline.
 const SECONDS: [f64; 15] =
     [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0];
@@ -40,6 +42,7 @@ struct Shared {
     requests: AtomicU64,
     request_errors: AtomicU64,
     request_micros: AtomicU64,
+    offering: Offering,
 }
 
 /// How a socket or stream speaks.
@@ -294,6 +297,7 @@ impl Metrics {
                 requests: AtomicU64::new(0),
                 request_errors: AtomicU64::new(0),
                 request_micros: AtomicU64::new(0),
+                offering: Offering::default(),
             }),
         }
     }
@@ -340,6 +344,17 @@ impl Metrics {
         });
         count.inc();
         known.duration.observe(took.as_secs_f64());
+    }
+
+    /// Says where to read what is offered to MCP clients; `read` must not block.
+    pub fn show_offer(&self, read: impl Fn() -> Offer + Send + Sync + 'static) {
+        self.shared.offering.set(read);
+    }
+
+    /// What is offered to MCP clients.
+    #[must_use]
+    pub fn offer(&self) -> Offer {
+        self.shared.offering.read()
     }
 
     /// Sums over all requests.

@@ -130,6 +130,9 @@ async fn a_session_from_its_first_message_to_its_last() {
     let answer = send(&node, &[], &request(0, "initialize", params)).await.expect(200).json();
     assert_eq!(answer["result"]["protocolVersion"], "2025-11-25");
     assert!(node.metric("stead_mcp_sessions_begun_total").await >= 5);
+    let stats = node.get("/stats").await.expect(200).json();
+    assert_eq!(stats["activeSessions"], 1, "{stats}");
+    assert!(stats["registeredTools"].as_u64().is_some_and(|tools| tools > 10), "{stats}");
 }
 
 #[tokio::test]

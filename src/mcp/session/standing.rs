@@ -77,7 +77,8 @@ impl Follow {
         // A client that never had an event of the standing stream wants those from here on.
         let asked = json!({ "stream": stream, "after": after.unwrap_or(0) });
         let (found, version) = record.ask("events", asked).await?;
-        if found["lost"] == true || (found["known"] == false && stream != STANDING) {
+        let has_lost = after.is_some() && found["lost"] == true;
+        if has_lost || (found["known"] == false && stream != STANDING) {
             return Err(Refused::Gone);
         }
         let mut follow = Self {
