@@ -305,7 +305,7 @@ mod tests {
             (&over["status"], &over["error"]["data"]["code"]),
             (&json!("failed"), &json!("outcome_unknown"))
         );
-        task.advance(Duration::from_millis(600_000));
+        task.advance(Duration::from_mins(10));
         task.ring().unwrap();
         assert!(matches!(task.ask("task", json!({})), Err(Refusal::NotFound { .. })));
     }

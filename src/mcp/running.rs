@@ -52,7 +52,7 @@ impl Running {
         let Self { exchange, call, settled, .. } = self;
         let long = async {
             if *settled {
-                std::future::pending().await
+                std::future::pending::<()>().await;
             } else {
                 tokio::time::sleep(MCP_TASK_AFTER).await;
             }
