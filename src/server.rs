@@ -107,7 +107,7 @@ pub async fn start(config: Config, classes: Classes) -> Result<Server, Error> {
     let drain = Duration::from_millis(config.timing.drain_ms);
     let body_timeout = Duration::from_millis(config.timing.body_timeout_ms);
     let changeflow = changeflow(&config, &cluster, runtime.clone(), (clock.clone(), metrics.clone()));
-    let upstreams = Upstreams::start(upstreams(&config));
+    let upstreams = Upstreams::start(upstreams(&config), &metrics);
     let sources: Vec<Arc<dyn Source>> = vec![
         Arc::new(Changes::new(changeflow.clone())),
         Arc::new(Objects::new(runtime.clone(), hub.clone())),

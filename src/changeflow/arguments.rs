@@ -190,7 +190,8 @@ pub(super) struct Comment {
     /// The change's id, `CHG-YYYYMMDD-XXXXXX`.
     change_id: String,
     /// The comment's text.
-    comment: String,
+    #[serde(rename = "comment")]
+    text: String,
     /// Who says it; the caller when absent.
     author: Option<String>,
 }

@@ -68,7 +68,7 @@ impl Inner {
 
     /// Follows the policy, wherever its object is led: whatever happens to it, it is read again.
     async fn follow(self: Arc<Self>) {
-        let caller = self.own_caller("policy");
+        let caller = own_caller("policy");
         let opened = Objects::address(&caller, Class::Policy, policy::NAME)
             .and_then(|address| self.objects.runtime().stream(&caller.through_module(), &address));
         let upstream = match opened {
@@ -83,7 +83,7 @@ impl Inner {
         let read = async {
             loop {
                 self.policies.followed.stirred.notified().await;
-                while let Err(error) = self.policies.look(&self.own_caller("policy")).await {
+                while let Err(error) = self.policies.look(&own_caller("policy")).await {
                     tracing::debug!(%error, "the policy is read again");
                     tokio::time::sleep(READ_AGAIN_AFTER).await;
                 }
@@ -94,19 +94,19 @@ impl Inner {
             () = read => {}
         }
     }
+}
 
-    /// Who this module is when it asks for itself.
-    pub(super) fn own_caller(&self, what: &'static str) -> Caller {
-        static SUBJECT: LazyLock<Arc<str>> = LazyLock::new(|| "stead".into());
-        Caller {
-            tenant: Tenant::standard().into(),
-            subject: SUBJECT.clone(),
-            roles: Arc::new([]),
-            address: None,
-            request_id: what.into(),
-            traceparent: None,
-            deadline: Instant::now() + OWN_DEADLINE,
-            standing: Standing::Client,
-        }
+/// Who this module is when it asks for itself.
+pub(super) fn own_caller(what: &'static str) -> Caller {
+    static SUBJECT: LazyLock<Arc<str>> = LazyLock::new(|| "stead".into());
+    Caller {
+        tenant: Tenant::standard().into(),
+        subject: SUBJECT.clone(),
+        roles: Arc::new([]),
+        address: None,
+        request_id: what.into(),
+        traceparent: None,
+        deadline: Instant::now() + OWN_DEADLINE,
+        standing: Standing::Client,
     }
 }

@@ -5,7 +5,7 @@ use serde_json::{Value as Json, json};
 
 use super::arguments::{AuditTrail, List};
 use super::objects::{Class, Fields, Objects, fields, nothing, refused, step, text};
-use super::vocabulary::Word as _;
+use super::vocabulary::Word;
 use super::{Inner, Refused};
 use crate::caller::Caller;
 use crate::error::{Code, Error};
@@ -116,9 +116,9 @@ fn bad_cursor(tool: &str) -> Refused {
 
 fn matches(row: &Json, asked: &List) -> bool {
     let is = |name: &str, wanted: Option<&str>| wanted.is_none_or(|wanted| text(row, name) == Some(wanted));
-    is("status", asked.status.map(|status| status.as_str()))
-        && is("type", asked.kind.map(|kind| kind.as_str()))
-        && is("riskLevel", asked.risk.map(|risk| risk.as_str()))
+    is("status", asked.status.map(Word::text))
+        && is("type", asked.kind.map(Word::text))
+        && is("riskLevel", asked.risk.map(Word::text))
         && is("requestor", asked.requestor.as_deref())
 }
 

@@ -129,13 +129,13 @@ impl Policies {
 
     /// Reads the policy from its object, which is made of the configuration's if it is not there.
     pub(super) async fn read(&self, caller: &Caller) -> Result<Arc<Current>, Error> {
-        let current = match self.objects.get(caller, (Class::Policy, NAME), KEY).await? {
-            (Some(policy), version) => Current::of(policy, version)?,
-            (None, _) => {
-                let call = ("seed", fields(json!({ KEY: *self.seed })));
-                let seeded = self.objects.call(caller, (Class::Policy, NAME), call, With::default()).await?;
-                Current::of_answer(&seeded.0)?
-            }
+        let found = self.objects.get(caller, (Class::Policy, NAME), KEY).await?;
+        let current = if let (Some(policy), version) = found {
+            Current::of(policy, version)?
+        } else {
+            let call = ("seed", fields(json!({ KEY: *self.seed })));
+            let seeded = self.objects.call(caller, (Class::Policy, NAME), call, With::default()).await?;
+            Current::of_answer(&seeded.0)?
         };
         Ok(self.followed.note(current))
     }
@@ -151,7 +151,7 @@ impl Policies {
         // There has to be one that this one follows, and whose version may be asked for.
         self.read(caller).await?;
         let call = ("replace", fields(json!({ KEY: policy })));
-        let with = With { if_match, key, ..With::default() };
+        let with = With { key, if_match, ..With::default() };
         let (answer, _) = self.objects.call(caller, (Class::Policy, NAME), call, with).await?;
         Ok(self.followed.note(Current::of_answer(&answer)?))
     }

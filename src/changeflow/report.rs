@@ -230,8 +230,8 @@ impl Sums {
 
 fn shown(framework: Framework, control: &Control, found: &Found) -> Json {
     json!({
-        "id": format!("{}.{}", framework.as_str(), control.word),
-        "framework": framework.as_str(),
+        "id": format!("{}.{}", framework.text(), control.word),
+        "framework": framework.text(),
         "name": control.name,
         "passed": found.violations.count == 0,
         "evidence": found.evidence.items,

@@ -144,7 +144,7 @@ result! {
         /// The window it lies in; null for an emergency outside of windows.
         window: Option<Map<String, Json>>,
         /// Other changes that are scheduled at the same time.
-        conflicts: Vec<Json>,
+        conflicts: Vec<Map<String, Json>>,
         /// In a refusal: the next window that fits.
         next_window: Option<Window>,
     }
@@ -203,8 +203,8 @@ result! {
         priority: RiskLevel,
         #[schemars(range(max = 100))] risk_score: u8,
         risk_level: RiskLevel,
-        assessments: Vec<Json>,
-        approvals: Vec<Json>,
+        assessments: Vec<Map<String, Json>>,
+        approvals: Vec<Map<String, Json>>,
         approvals_received: u32,
         approvals_required: u32,
         schedule: Option<Map<String, Json>>,
@@ -298,9 +298,9 @@ result! {
         by_risk: std::collections::BTreeMap<String, u64>,
         by_environment: std::collections::BTreeMap<String, u64>,
         /// Ids of emergencies; at most 1,000, `emergencyCount` counts all.
-        emergency_changes: Vec<Json>,
+        emergency_changes: Vec<String>,
         /// Ids of changes that failed and are not closed; at most 1,000, `failedCount` counts all.
-        failed_changes: Vec<Json>,
+        failed_changes: Vec<String>,
         controls: Vec<ControlShown>,
         metrics: ReportMetrics,
         /// 100 times controls passed by controls.
@@ -326,8 +326,8 @@ result! {
         name: String,
         /// Whether there is no violation.
         passed: bool,
-        evidence: Vec<Json>,
-        violations: Vec<Json>,
+        evidence: Vec<String>,
+        violations: Vec<Map<String, Json>>,
     }
 }
 

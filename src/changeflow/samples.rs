@@ -14,6 +14,7 @@ use parking_lot::Mutex;
 use serde_json::{Value as Json, json};
 
 use super::Inner;
+use super::follow::own_caller;
 use super::objects::{Class, With, fields, step};
 use super::report::Between;
 use crate::caller::Caller;
@@ -24,7 +25,7 @@ use crate::object::Timestamp;
 use crate::telemetry::Totals;
 
 /// Over how long requests are counted for their number a minute.
-const RATE_OVER: Duration = Duration::from_secs(60);
+const RATE_OVER: Duration = Duration::from_mins(1);
 /// How often the counts are looked at for it.
 pub(super) const RATE_LOOK_EVERY: Duration = Duration::from_secs(5);
 /// Days of samples asked for at once.
@@ -137,7 +138,7 @@ impl Inner {
             };
             let day = day_of(at);
             let call = ("record", fields(json!({ "at_ms": at.0, "node": self.node, "sample": sample })));
-            let caller = self.own_caller("metrics");
+            let caller = own_caller("metrics");
             let name = day.to_string();
             match self.objects.call(&caller, (Class::Metrics, &name), call, With::default()).await {
                 Ok(_) => last = (now, totals),
@@ -153,7 +154,7 @@ impl Inner {
     /// Deletes days that are kept no longer.
     async fn clear_samples(&self, today: Date) -> Result<(), Error> {
         let oldest = today.saturating_sub(i64::from(limits::METRICS_KEPT_DAYS).days());
-        let caller = self.own_caller("metrics");
+        let caller = own_caller("metrics");
         let page = self.objects.list(&caller, Class::Metrics, (limits::PAGE_MAX, None)).await?;
         for row in page.objects {
             if row.name.parse::<Date>().is_ok_and(|day| day < oldest) {

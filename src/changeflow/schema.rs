@@ -88,7 +88,9 @@ fn walk(schema: &mut Json, change: &mut impl FnMut(&mut Map<String, Json>)) {
         match (key.as_str(), inner) {
             ("properties", Json::Object(fields)) => fields.values_mut().for_each(|field| walk(field, change)),
             ("anyOf" | "oneOf" | "allOf", Json::Array(choices)) => {
-                choices.iter_mut().for_each(|choice| walk(choice, change));
+                for choice in choices {
+                    walk(choice, change);
+                }
             }
             ("items" | "additionalProperties", inner) => walk(inner, change),
             _ => {}
@@ -137,7 +139,39 @@ mod tests {
 
     #[test]
     fn a_schema_says_what_it_is() {
-        expect_test::expect![[r#""#]].assert_eq(
+        expect_test::expect![[r#"
+            {
+              "description": "`approve_change`.",
+              "properties": {
+                "approverId": {
+                  "description": "Who decides: the id of an approver of the policy, such as `alice.chen`.",
+                  "type": "string"
+                },
+                "changeId": {
+                  "description": "The change's id, `CHG-YYYYMMDD-XXXXXX`.",
+                  "type": "string"
+                },
+                "comments": {
+                  "description": "Why; required of a rejection.",
+                  "type": "string"
+                },
+                "decision": {
+                  "description": "`approved`, `rejected` (final; needs `comments`), or `needs_info` (opens a new round).",
+                  "enum": [
+                    "approved",
+                    "rejected",
+                    "needs_info"
+                  ],
+                  "type": "string"
+                }
+              },
+              "required": [
+                "changeId",
+                "approverId",
+                "decision"
+              ],
+              "type": "object"
+            }"#]].assert_eq(
             &serde_json::to_string_pretty(&*of_arguments::<super::super::arguments::Approve>())
                 .expect("JSON"),
         );

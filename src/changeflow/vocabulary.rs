@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 /// A word of one of the lists below.
 pub(super) trait Word {
     /// As it is written.
-    fn as_str(self) -> &'static str;
+    fn text(self) -> &'static str;
 }
 
 macro_rules! words {
@@ -18,7 +18,7 @@ macro_rules! words {
         }
 
         impl Word for $name {
-            fn as_str(self) -> &'static str {
+            fn text(self) -> &'static str {
                 match self { $(Self::$word => $text,)+ }
             }
         }

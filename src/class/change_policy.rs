@@ -63,12 +63,24 @@ fn parse(given: &Json) -> Result<Policy, Refusal> {
 /// approvers back unnoticed.
 fn ensure_whole(given: &Json) -> Result<(), Refusal> {
     let shipped = serde_json::to_value(Policy::default()).expect("a policy has a form in JSON");
-    let parts = shipped.as_object().into_iter().flat_map(serde_json::Map::keys);
-    let missing: Vec<&str> = parts.filter(|part| given.get(part).is_none()).map(String::as_str).collect();
+    let mut missing = Vec::new();
+    find_missing("", &shipped, given, &mut missing);
     if missing.is_empty() {
         return Ok(());
     }
     Err(Refusal::invalid(format!("a policy is replaced whole; this one lacks {}", missing.join(", "))))
+}
+
+/// The parts of the shipped policy that a given one does not have. Its keywords are its own.
+fn find_missing(path: &str, shipped: &Json, given: &Json, missing: &mut Vec<String>) {
+    for (name, part) in shipped.as_object().into_iter().flatten() {
+        let path = if path.is_empty() { name.clone() } else { format!("{path}.{name}") };
+        match given.get(name) {
+            None => missing.push(path),
+            Some(given) if name != "keywords" => find_missing(&path, part, given, missing),
+            Some(_) => {}
+        }
+    }
 }
 
 #[cfg(test)]
@@ -107,11 +119,13 @@ mod tests {
         object.call("seed", json!({ "policy": policy("UTC") })).unwrap();
         let mut short = policy("UTC");
         short.as_object_mut().unwrap().retain(|part, _| part != "approvers" && part != "freezes");
+        short["approvals_required"] = json!({ "low": 1, "medium": 1, "high": 1 });
+        short["risk"]["keywords"] = json!({});
         check_refused(
             &mut object,
             "replace",
             json!({ "policy": short }),
-            "a policy is replaced whole; this one lacks approvers, freezes",
+            "a policy is replaced whole; this one lacks approvals_required.critical, approvers, freezes",
         );
         let mut odd = policy("UTC");
         odd["windws"] = json!([]);

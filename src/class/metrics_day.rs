@@ -85,7 +85,7 @@ fn sum(turn: &mut Turn<'_>, from_ms: u64, to_ms: u64) -> Result<Sum, Refusal> {
     for _ in 0..METRICS_DAY_SAMPLES_MAX / PAGE.entries {
         let page = turn.list("", Some(&after), PAGE)?;
         let Some((last, _)) = page.last() else { return Ok(sum) };
-        after = last.as_str().to_owned();
+        last.as_str().clone_into(&mut after);
         for (key, value) in &page {
             let ended = key.as_str().split('/').next().and_then(|digits| digits.parse::<u64>().ok());
             let (Some(ended), Ok(sample)) = (ended, value.parse::<Sample>()) else { continue };

@@ -26,6 +26,9 @@ impl Config {
         self.check_timing(&mut problems);
         self.check_limits(&mut problems);
         super::mcp_servers::check(&self.mcp_servers, &mut problems);
+        if let Err(error) = self.changeflow.validate() {
+            problems.push(format!("changeflow.{error}"));
+        }
         if problems.is_empty() { Ok(()) } else { Err(Error::Invalid(problems)) }
     }
 

@@ -52,6 +52,7 @@ pub(super) fn rpc_error(error: &Error) -> ErrorData {
     let code = match error.code {
         Code::InvalidRequest | Code::InvalidParameters | Code::BodyTooLarge => ErrorCode::INVALID_PARAMS,
         code if code.status() == 404 => ErrorCode::INVALID_PARAMS,
+        Code::UnsupportedMediaType | Code::RequestTimeout => ErrorCode::INVALID_REQUEST,
         _ => ErrorCode::INTERNAL_ERROR,
     };
     let data = json!({ "code": error.code.as_str(), "retry": error.retry });

@@ -21,6 +21,7 @@ use std::time::{Duration, Instant};
 
 use futures_util::future::BoxFuture;
 
+use crate::telemetry::Metrics;
 use parking_lot::{Mutex, RwLock};
 use rmcp::RoleClient;
 use rmcp::model::{
@@ -100,23 +101,10 @@ pub(super) struct Server {
     started: AtomicU64,
 }
 
-/// How a server is, for `/stats` and the logs.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
-pub struct UpstreamState {
-    /// Its name in the configuration.
-    pub name: String,
-    /// Whether it can be called now.
-    pub connected: bool,
-    /// Tools that are shown.
-    pub tools: usize,
-    /// Times that its connection was begun.
-    pub starts: u64,
-}
-
 impl Upstreams {
     /// Begins to reach the servers. Names come from the configuration, which has checked them.
     #[must_use]
-    pub fn start(servers: BTreeMap<String, UpstreamOptions>) -> Self {
+    pub fn start(servers: BTreeMap<String, UpstreamOptions>, metrics: &Metrics) -> Self {
         let changed = Arc::new(watch::Sender::new(Generations::default()));
         let (stopping, keepers) = (CancellationToken::new(), TaskTracker::new());
         let servers = servers.into_iter().map(|(name, options)| {
@@ -133,8 +121,11 @@ impl Upstreams {
             keepers.spawn(keeper::keep(server.clone(), keepers.clone(), stopping.clone()));
             (name, server)
         });
-        let servers = servers.collect();
-        Self(Arc::new(Shared { servers, changed, stopping, keepers }))
+        let upstreams = Self(Arc::new(Shared { servers: servers.collect(), changed, stopping, keepers }));
+        if !upstreams.0.servers.is_empty() {
+            upstreams.show(metrics);
+        }
+        upstreams
     }
 
     /// Ends the connections and the child processes.
@@ -144,16 +135,25 @@ impl Upstreams {
         self.0.keepers.wait().await;
     }
 
-    /// How each server is.
-    #[must_use]
-    pub fn states(&self) -> Vec<UpstreamState> {
-        let state = |server: &Arc<Server>| UpstreamState {
-            name: server.name.clone(),
-            connected: server.peer.read().is_some(),
-            tools: server.offer.read().tools.len(),
-            starts: server.started.load(Ordering::Relaxed),
+    /// Shows how many servers there are, how many can be called, and how often they were begun.
+    fn show(&self, metrics: &Metrics) {
+        let gauge = |name, help, value: fn(&Server) -> u64| {
+            let shared = self.0.clone();
+            metrics.show_gauge(name, help, move || {
+                let sum: u64 = shared.servers.values().map(|server| value(server)).sum();
+                i64::try_from(sum).unwrap_or(i64::MAX)
+            });
         };
-        self.0.servers.values().map(state).collect()
+        gauge("mcp_upstreams", "Other MCP servers that are routed to", |_| 1);
+        gauge("mcp_upstreams_connected", "Other MCP servers that can be called now", |server| {
+            u64::from(server.peer.read().is_some())
+        });
+        let shared = self.0.clone();
+        metrics.show_counter(
+            "mcp_upstream_starts",
+            "Times that connections to other MCP servers were begun",
+            move || shared.servers.values().map(|server| server.started.load(Ordering::Relaxed)).sum(),
+        );
     }
 
     fn offers<T: Clone>(&self, part: impl Fn(&Offer) -> &Vec<T>) -> Vec<T> {

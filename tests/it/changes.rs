@@ -36,6 +36,12 @@ pub(crate) async fn open_calendar(node: &Node, change: impl FnOnce(&mut Value)) 
     node.put("/v1/changes/policy", &policy).await.expect(200);
 }
 
+/// A working day at noon of the policy above, in months without a weight of their own.
+fn working_hours() -> String {
+    let hour = now_ms() / 3_600_000 % 24;
+    format!("2027-06-15T{hour:02}:30:00Z")
+}
+
 pub(crate) fn now_ms() -> u64 {
     #[expect(clippy::disallowed_methods, reason = "a test knows the time as its server does")]
     let since = SystemTime::now().duration_since(UNIX_EPOCH).expect("it is past 1970");
@@ -124,7 +130,7 @@ async fn a_change_goes_its_way() {
         "environment": "production",
         "implementationPlan": "dump, copy, switch",
         "rollbackPlan": "switch back",
-        "plannedStart": "2027-06-15T10:00:00Z",
+        "plannedStart": working_hours(),
     });
     let answer = node.post("/v1/changes", &change).await.expect(201);
     let made = answer.json();

@@ -1,7 +1,8 @@
-//! `schedule`: an approved change is given its time. The calendar's day was asked before; what it decided is in the
-//! context, and if this is refused, it is released.
+//! `schedule`: an approved change is given its time. The calendar's day was asked before: the context has the id under
+//! which it reserved, and the others that overlap. Without that nothing but a justified emergency is scheduled. If this
+//! is refused, whoever reserved releases.
 
-use serde_json::{Map, Value as Json, json};
+use serde_json::{Value as Json, json};
 
 use crate::class::Parameters;
 use crate::limits::CHANGE_REMARK_MAX_BYTES;
@@ -42,12 +43,16 @@ pub(super) fn run(turn: &mut Turn<'_>, parameters: &Parameters) -> Result<Json, 
     } else {
         Some(fit(&desk.change, &given.policy, span)?)
     };
-    let decided = decided_by_calendar(desk.turn);
-    let schedule_id = match decided.get("scheduleId").and_then(Json::as_str) {
+    let schedule_id = match decided_by_calendar(desk.turn, "scheduleId").and_then(Json::as_str) {
         Some(id) => id.to_owned(),
-        None => desk.new_id("SCHED"),
+        None if justified => desk.new_id("SCHED"),
+        // The module saw another change than the turn does, or one that could not be scheduled.
+        None => {
+            return Err(Refusal::invalid("No place is reserved on the calendar: call schedule_change again"));
+        }
     };
-    let conflicts = decided.get("conflicts").and_then(Json::as_array).cloned().unwrap_or_default();
+    let conflicts = decided_by_calendar(desk.turn, "conflicts").and_then(Json::as_array).cloned();
+    let conflicts = conflicts.unwrap_or_default();
     let schedule = Schedule {
         schedule_id,
         scheduled_start: start,
@@ -100,9 +105,7 @@ fn fit(change: &Change, policy: &Policy, span: Span) -> Result<Span, Refusal> {
     })
 }
 
-fn decided_by_calendar(turn: &Turn<'_>) -> Map<String, Json> {
-    const PARTS: &[&str] = &["scheduleId", "conflicts"];
-    let context = turn.context();
-    let part = |name: &&str| Some(((*name).to_owned(), context?.get(*name)?.clone()));
-    PARTS.iter().filter_map(part).collect()
+/// What the calendar decided, as the module gives it into the turn.
+fn decided_by_calendar<'t>(turn: &Turn<'t>, part: &str) -> Option<&'t Json> {
+    turn.context()?.get(part)
 }

@@ -46,20 +46,23 @@ pub(super) fn approval_time(change: &Change, policy: &Policy) -> String {
 
 /// What approvals are still to come.
 fn approvals(change: &Change, policy: &Policy) -> String {
-    let open = change.approvals_required.saturating_sub(change.approvals_received);
+    let open = change.approvals_required.saturating_sub(change.approvals_received).max(1);
     let may = |approver: &&Approver| {
         approver.may_approve(change.kind) && !approval::is_own(&approver.id, &change.requestor)
     };
-    let able: Vec<&str> =
-        policy.approvers.iter().filter(may).map(|approver| approver.id.as_str()).take(16).collect();
-    if able.len() < usize::try_from(change.approvals_required).unwrap_or(usize::MAX).min(16) {
-        let needed = counted(change.approvals_required, "approval");
-        return format!("{needed} needed and too few who may give them: only emergency_override helps");
+    let has_decided = |approver: &&Approver| {
+        change.approvals.iter().any(|one| one.round == change.round && one.approver_id == approver.id)
+    };
+    let able = policy.approvers.iter().filter(may).filter(|approver| !has_decided(approver));
+    let able: Vec<&str> = able.map(|approver| approver.id.as_str()).collect();
+    if able.len() < usize::try_from(open).unwrap_or(usize::MAX) {
+        let needed = counted(open, "approval");
+        return format!("{needed} to come and too few who may give them: only emergency_override helps");
     }
     let verb = if open == 1 { "is" } else { "are" };
-    let decided = if change.approvals_received == 0 { "" } else { "more " };
+    let more = if change.approvals_received == 0 { "" } else { "more " };
     format!(
-        "{} {decided}{verb} needed, with approve_change, from: {}",
+        "{} {more}{verb} needed, with approve_change, from: {}",
         counted(open, "approval"),
         able.join(", ")
     )

@@ -2,6 +2,7 @@
 //! kit that the other files here use.
 
 mod deadlines;
+mod life;
 mod methods;
 mod moves;
 mod properties;
@@ -27,6 +28,8 @@ struct Trial {
     blockers: Map<String, Json>,
     /// The trail as it was after the last turn: it may only grow.
     trail: Vec<Json>,
+    /// Whether the calendar reserved a place.
+    reserved: bool,
 }
 
 impl Trial {
@@ -35,7 +38,7 @@ impl Trial {
         let mut object = Rehearsal::new(ChangeRequest).named("CHG-20261012-AAAAAA");
         object.set_now(at(MONDAY));
         object.set_caller("operator", "request-1");
-        Self { object, policy: Policy::default(), blockers: Map::new(), trail: Vec::new() }
+        Self { object, policy: Policy::default(), blockers: Map::new(), trail: Vec::new(), reserved: true }
     }
 
     /// A change of that type, handed in.
@@ -101,6 +104,7 @@ impl Trial {
         self.object.set_context(json!({
             "policy": with_version(&self.policy),
             "blockers": self.blockers,
+            "scheduleId": self.reserved.then_some("SCHED-ABC123"),
         }));
         let result = self.object.call(method, parameters);
         self.check_turn(&before, result.is_ok());
