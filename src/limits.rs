@@ -222,11 +222,13 @@ pub const MCP_TASK_POLL_MS: u64 = 1_000;
 /// How long a call may take before it becomes a task, where its client knows tasks.
 pub const MCP_TASK_AFTER: Duration = Duration::from_secs(1);
 /// How long a call that may become a task is let run.
-pub const MCP_CALL_MAX: Duration = Duration::from_secs(5 * 60);
+pub const MCP_CALL_MAX: Duration = Duration::from_mins(5);
 /// How long the client of an MCP request may take to answer a question.
-pub const MCP_ANSWER_WITHIN: Duration = Duration::from_secs(10 * 60);
+pub const MCP_ANSWER_WITHIN: Duration = Duration::from_mins(10);
+/// The largest answer of a client to a question, in bytes of JSON: it comes to who waits in an update.
+pub const MCP_ANSWER_MAX_BYTES: usize = 512 * 1024;
 /// How long an MCP request state is good for.
-pub const MCP_STATE_TTL: Duration = Duration::from_secs(60 * 60);
+pub const MCP_STATE_TTL: Duration = Duration::from_hours(1);
 /// Messages in one JSON-RPC batch.
 pub const MCP_BATCH_MAX: usize = 100;
 /// Rows in a page of tools, prompts or templates.
@@ -309,5 +311,7 @@ const _: () = assert!(SIGNAL_MAX_BYTES < SIGNALS_WAITING_MAX_BYTES, "one signal 
 const _: () = assert!(PAGE_DEFAULT <= PAGE_MAX, "the default page is a page");
 const _: () = assert!(RECORD_KEPT_MIN_MS < RECORD_KEPT_MS, "the least is less than the most");
 const _: () = assert!(MCP_EVENT_MAX_BYTES < VALUE_MAX_BYTES, "an event is a value");
+const _: () =
+    assert!((MCP_ANSWER_MAX_BYTES as u64) < HISTORY_MAX_BYTES, "an answer is in the update of its commit");
 const _: () = assert!(2 * MCP_RENEW_EVERY_MS < MCP_LEASE_MS, "a lease outlives a renewal that is late");
 const _: () = assert!(MCP_TASK_RESULT_MAX_BYTES < ENTRY_MAX_BYTES, "a result fits into an entry");

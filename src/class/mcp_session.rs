@@ -15,8 +15,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value as Json, json};
 
 use crate::limits::{
-    MCP_EVENT_MAX_BYTES, MCP_LEASE_MS, MCP_SESSION_EVENTS_MAX, MCP_SESSION_EVENTS_MAX_BYTES,
-    MCP_SESSION_IDLE_MS, MCP_SESSION_STREAMS_MAX, MCP_SESSION_SUBSCRIPTIONS_MAX,
+    MCP_ANSWER_MAX_BYTES, MCP_EVENT_MAX_BYTES, MCP_LEASE_MS, MCP_SESSION_EVENTS_MAX,
+    MCP_SESSION_EVENTS_MAX_BYTES, MCP_SESSION_IDLE_MS, MCP_SESSION_STREAMS_MAX,
+    MCP_SESSION_SUBSCRIPTIONS_MAX,
 };
 use crate::object::{Page, Refusal, Timestamp, Turn};
 
@@ -301,7 +302,15 @@ fn answer(turn: &mut Turn<'_>, parameters: &Parameters) -> Result<Json, Refusal>
         return Ok(json!({ "asked": false }));
     }
     // Whoever waits for it sees it in the update; it is kept until the stream is over, for one that looks again.
-    turn.put(&answer_key(id), required(parameters, "answer")?)?;
+    let answer = required(parameters, "answer")?;
+    let bytes = answer.to_string().len();
+    if bytes > MCP_ANSWER_MAX_BYTES {
+        let message = format!("the client's answer has {bytes} bytes; it has at most {MCP_ANSWER_MAX_BYTES}");
+        let error = json!({ "error": { "code": -32603, "message": message } });
+        turn.put(&answer_key(id), &error)?;
+    } else {
+        turn.put(&answer_key(id), answer)?;
+    }
     Ok(json!({ "asked": true }))
 }
 

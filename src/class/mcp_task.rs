@@ -7,7 +7,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value as Json, json};
 
-use crate::limits::{MCP_LEASE_MS, MCP_TASK_INPUTS_MAX, MCP_TASK_RESULT_MAX_BYTES};
+use crate::limits::{MCP_ANSWER_MAX_BYTES, MCP_LEASE_MS, MCP_TASK_INPUTS_MAX, MCP_TASK_RESULT_MAX_BYTES};
 use crate::object::{Page, Refusal, Timestamp, Turn};
 
 use super::parameters::{integer, optional, required};
@@ -85,6 +85,10 @@ impl Class for McpTask {
             "answer" => {
                 let answers = required(&parameters, "answers")?.as_object().cloned().unwrap_or_default();
                 for (key, answer) in answers {
+                    if answer.to_string().len() > MCP_ANSWER_MAX_BYTES {
+                        let detail = format!("an answer has at most {MCP_ANSWER_MAX_BYTES} bytes");
+                        return Err(Refusal::TooLarge { detail });
+                    }
                     if turn.delete(&format!("{INPUT}{key}"))? {
                         turn.put(&format!("{ANSWER}{key}"), &answer)?;
                     }
@@ -301,7 +305,7 @@ mod tests {
             (&over["status"], &over["error"]["data"]["code"]),
             (&json!("failed"), &json!("outcome_unknown"))
         );
-        task.advance(Duration::from_millis(600_000));
+        task.advance(Duration::from_mins(10));
         task.ring().unwrap();
         assert!(matches!(task.ask("task", json!({})), Err(Refusal::NotFound { .. })));
     }

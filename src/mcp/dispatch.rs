@@ -1,5 +1,6 @@
 //! From a method to its answer: what every revision has, over the catalog.
 
+use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -84,11 +85,10 @@ impl Mcp {
         };
         self.metrics().tool_called(name, outcome, took);
         let took_us = took.as_micros();
-        match &result {
-            Err(Failure::Rpc(error)) => {
-                tracing::info!(tool = name, outcome, took_us, code = error.code.0, error = %error.message, "called");
-            }
-            _ => tracing::debug!(tool = name, outcome, took_us, "called"),
+        if let Err(Failure::Rpc(error)) = &result {
+            tracing::info!(tool = name, outcome, took_us, code = error.code.0, error = %error.message, "called");
+        } else {
+            tracing::debug!(tool = name, outcome, took_us, "called");
         }
         result
     }
@@ -121,7 +121,7 @@ impl Mcp {
                 Ok(reply::Result::of(&prompt))
             }
             "completion/complete" => self.complete(exchange, params).await,
-            "server/discover" if exchange.era == Era::Modern => Ok(self.discover()),
+            "server/discover" if exchange.era == Era::Modern => Ok(super::modern::discover()),
             "tasks/get" | "tasks/update" | "tasks/cancel" if exchange.era == Era::Modern => {
                 self.task_method(exchange, method, &params).await
             }
@@ -331,7 +331,7 @@ fn page(
     let shown = rest.get(..MCP_PAGE).unwrap_or(rest);
     let mut fields = list_field(name, shown);
     if rest.len() > shown.len() {
-        fields.push_str(&format!(r#","nextCursor":"{}""#, first + shown.len()));
+        write!(fields, r#","nextCursor":"{}""#, first + shown.len()).expect("a string takes all");
     }
     Ok(cached(fields, LISTS))
 }

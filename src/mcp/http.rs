@@ -174,10 +174,10 @@ pub(super) fn refuse_method(allow: &'static str) -> Response {
     response
 }
 
-/// A place for a stream, or the answer that there is none.
-pub(super) fn place(mcp: &Mcp) -> Result<Place, Response> {
+/// A place for a stream.
+pub(super) fn place(mcp: &Mcp) -> Result<Place, Error> {
     let full = || Error::new(Code::Overloaded, "the node has too many streams; come back after a pause");
-    mcp.sockets().take(Transport::mcp).ok_or_else(|| failed(&full()))
+    mcp.sockets().take(Transport::mcp).ok_or_else(full)
 }
 
 /// The same caller for what may take long.

@@ -127,7 +127,7 @@ async fn requested(
         Begun::Done(ended) => return Ok(done(ended)),
         Begun::Speaks(running) => running,
     };
-    let place = place(mcp)?;
+    let place = place(mcp).map_err(|full| failed(&full))?;
     let Some(session) = session else {
         return Ok(events::answer(bare::speak(mcp.clone(), running), Some(place)));
     };
@@ -248,7 +248,7 @@ pub(super) async fn batch(mcp: Mcp, ask: Ask, messages: Vec<Result<Incoming, Mal
         match message {
             Err(Malformed { id, error }) => answers.push(reply::error(id.as_ref(), &error, Era::Legacy)),
             Ok(Incoming::Request(request)) => {
-                answers.push(batched(&mcp, &ask, session.as_ref(), request).await)
+                answers.push(batched(&mcp, &ask, session.as_ref(), request).await);
             }
             Ok(other) => {
                 if let Err(error) = noticed(session.as_ref(), other).await {
@@ -299,7 +299,7 @@ pub(super) async fn resume(mcp: Mcp, ask: Ask) -> Response {
     };
     let place = match place(&mcp) {
         Ok(place) => place,
-        Err(full) => return full,
+        Err(full) => return failed(&full),
     };
     let from = match headers::text(&ask.headers, headers::LAST_EVENT_ID).map(events::parse_id) {
         None => (STANDING, None),

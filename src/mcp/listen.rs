@@ -20,14 +20,20 @@ use crate::live;
 
 const SUBSCRIPTION_ID: &str = "io.modelcontextprotocol/subscriptionId";
 
+/// What a client may want to be told of the lists, and the notification that tells it.
+const LISTS: [(&str, &str); 3] = [
+    ("toolsListChanged", "notifications/tools/list_changed"),
+    ("promptsListChanged", "notifications/prompts/list_changed"),
+    ("resourcesListChanged", "notifications/resources/list_changed"),
+];
+
 /// What a client listens to.
 struct Listening {
     mcp: Mcp,
     /// The id of the request, which is that of the subscription.
     id: Json,
-    tools: bool,
-    prompts: bool,
-    resources: bool,
+    /// The notifications of lists that it wants.
+    wanted: Vec<&'static str>,
     lists: Vec<watch::Receiver<Generations>>,
     told: Generations,
     changes: SelectAll<BoxStream<'static, Change>>,
@@ -54,25 +60,18 @@ pub(super) async fn open(
             "subscriptions/listen is answered by text/event-stream; Accept does not take it",
         ));
     }
-    let wanted = match params.get("notifications") {
-        Some(Json::Object(wanted)) => wanted,
-        _ => {
-            return Err(Failure::invalid_params(
-                "subscriptions/listen has the parameter notifications, an object",
-            ));
-        }
+    let Some(Json::Object(wanted)) = params.get("notifications") else {
+        return Err(Failure::invalid_params(
+            "subscriptions/listen has the parameter notifications, an object",
+        ));
     };
-    let place = match place(mcp) {
-        Ok(place) => place,
-        Err(full) => return Ok(full),
-    };
+    let place = place(mcp)?;
     let is_wanted = |name: &str| wanted.get(name).and_then(Json::as_bool) == Some(true);
+    let lists = LISTS.iter().filter(|(name, _)| is_wanted(name));
     let mut listening = Listening {
         mcp: mcp.clone(),
         id,
-        tools: is_wanted("toolsListChanged"),
-        prompts: is_wanted("promptsListChanged"),
-        resources: is_wanted("resourcesListChanged"),
+        wanted: lists.map(|(_, method)| *method).collect(),
         // Before the client is told that it listens, so that nothing falls between.
         lists: mcp.catalog().changing(),
         told: mcp.catalog().generations(),
@@ -91,14 +90,8 @@ impl Listening {
     /// Takes up what the client wants and can have; gives that back.
     async fn agree(&mut self, ask: &Ask, wanted: &Map<String, Json>) -> Result<Json, Failure> {
         let mut agreed = Map::new();
-        for (name, is_agreed) in [
-            ("toolsListChanged", self.tools),
-            ("promptsListChanged", self.prompts),
-            ("resourcesListChanged", self.resources),
-        ] {
-            if is_agreed {
-                agreed.insert(name.to_owned(), true.into());
-            }
+        for (name, _) in LISTS.iter().filter(|(_, method)| self.wanted.contains(method)) {
+            agreed.insert((*name).to_owned(), true.into());
         }
         let uris = texts(wanted, "resourceSubscriptions")?;
         let mut followed = Vec::new();
@@ -161,12 +154,7 @@ impl Listening {
                     let now = self.mcp.catalog().generations();
                     let told = std::mem::replace(&mut self.told, now);
                     for method in list_changes(told, now) {
-                        let is_wanted = match method {
-                            "notifications/tools/list_changed" => self.tools,
-                            "notifications/prompts/list_changed" => self.prompts,
-                            _ => self.resources,
-                        };
-                        if is_wanted {
+                        if self.wanted.contains(&method) {
                             self.say(method, json!({}));
                         }
                     }

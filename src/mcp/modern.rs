@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use super::dispatch::{Origin, Work};
 use super::exchange::{Asking, Client, Detach, Era, Exchange, Level, Outbox};
 use super::headers;
-use super::http::{Ask, patient, place, single};
+use super::http::{Ask, failed, patient, place, single};
 use super::message::Request;
 use super::running::{self, Done, Running};
 use super::stream::{self, Begun};
@@ -143,7 +143,7 @@ async fn begin(mcp: &Mcp, ask: Ask, request: Request) -> Result<Response, Refuse
         }
         Begun::Speaks(running) => match place(mcp) {
             Ok(place) => Ok(events::answer(stream::speak(mcp.clone(), running), Some(place))),
-            Err(full) => Ok(full),
+            Err(full) => Ok(failed(&full)),
         },
     }
 }
@@ -206,16 +206,14 @@ fn status_of(error: &ErrorData) -> StatusCode {
     }
 }
 
-impl Mcp {
-    /// `server/discover`.
-    pub(super) fn discover(&self) -> reply::Result {
-        let versions: Vec<_> = supported().collect();
-        let object = json!({
-            "supportedVersions": versions, "capabilities": capabilities(Era::Modern), "instructions": INSTRUCTIONS,
-        });
-        let cache = Some(reply::Cache { ttl_ms: 3_600_000, scope: "public" });
-        reply::Result { cache, ..reply::Result::of(&object) }
-    }
+/// `server/discover`.
+pub(super) fn discover() -> reply::Result {
+    let versions: Vec<_> = supported().collect();
+    let object = json!({
+        "supportedVersions": versions, "capabilities": capabilities(Era::Modern), "instructions": INSTRUCTIONS,
+    });
+    let cache = Some(reply::Cache { ttl_ms: 3_600_000, scope: "public" });
+    reply::Result { cache, ..reply::Result::of(&object) }
 }
 
 /// What the server can do.

@@ -96,6 +96,11 @@ impl Record {
     }
 }
 
+/// A field of what an object of ours answers; `null` if it is not there.
+pub(super) fn field<'a>(json: &'a Json, name: &str) -> &'a Json {
+    json.get(name).unwrap_or(&Json::Null)
+}
+
 fn object(json: Json) -> Map<String, Json> {
     match json {
         Json::Object(map) => map,

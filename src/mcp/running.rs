@@ -51,9 +51,10 @@ impl Running {
     pub(super) async fn first(&mut self) -> First {
         let Self { exchange, call, settled, .. } = self;
         let long = async {
-            match *settled {
-                true => std::future::pending().await,
-                false => tokio::time::sleep(MCP_TASK_AFTER).await,
+            if *settled {
+                std::future::pending::<()>().await;
+            } else {
+                tokio::time::sleep(MCP_TASK_AFTER).await;
             }
         };
         tokio::select! {

@@ -13,7 +13,7 @@ use rmcp::model::{ClientCapabilities, Implementation};
 use serde_json::{Map, Value as Json, json};
 
 use super::exchange::Level;
-use super::record::Record;
+use super::record::{Record, field};
 use super::{Client, Failure, Mcp};
 use crate::caller::Caller;
 use crate::error::Error;
@@ -25,7 +25,7 @@ pub(super) use standing::{Follow, Refused, changed, list_changes};
 /// The class that sessions are objects of.
 const CLASS: &str = "mcp-session";
 /// A session that was used within this time counts as active.
-const ACTIVE: Duration = Duration::from_secs(15 * 60);
+const ACTIVE: Duration = Duration::from_mins(15);
 /// Idle so long, a session notes that it is used.
 const TOUCH_AFTER_MS: u64 = 60 * 60 * 1_000;
 /// Sessions whose clients a node remembers.
@@ -102,15 +102,15 @@ impl Mcp {
             Err(error) => return Err(error),
         };
         let client = known.unwrap_or_else(|| {
-            let client = Arc::new(client_of(&found["client"]));
+            let client = Arc::new(client_of(field(&found, "client")));
             self.known().learn(id, &client);
             client
         });
-        if found["idle_ms"].as_u64().unwrap_or_default() > TOUCH_AFTER_MS {
+        if field(&found, "idle_ms").as_u64().unwrap_or_default() > TOUCH_AFTER_MS {
             record.call("touch", json!({})).await?;
         }
-        let version = found["version"].as_str().unwrap_or_default().to_owned();
-        let level = serde_json::from_value(found["level"].clone()).ok();
+        let version = field(&found, "version").as_str().unwrap_or_default().to_owned();
+        let level = serde_json::from_value(field(&found, "level").clone()).ok();
         Ok(Some(Session { record, version, client, level, at }))
     }
 
@@ -156,9 +156,9 @@ impl Session {
 
 /// What a client says of itself in `initialize`, as the session keeps it.
 pub(super) fn client_of(kept: &Json) -> Client {
-    let info: Option<Implementation> = serde_json::from_value(kept["info"].clone()).ok();
+    let info: Option<Implementation> = serde_json::from_value(field(kept, "info").clone()).ok();
     let capabilities: ClientCapabilities =
-        serde_json::from_value(kept["capabilities"].clone()).unwrap_or_default();
+        serde_json::from_value(field(kept, "capabilities").clone()).unwrap_or_default();
     Client { info, capabilities }
 }
 

@@ -12,7 +12,7 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use super::exchange::{Asks, Era, Exchange, Question};
 use super::pending::Pending;
-use super::record::Record;
+use super::record::{Record, field};
 use super::reply::{self, Kind};
 use super::running::{Done, Running};
 use super::{Failure, Mcp};
@@ -141,16 +141,18 @@ async fn run(mcp: Mcp, record: Record, mut running: Running, pending: Arc<Pendin
             biased;
             done = running.done() => break done,
             event = watch.next() => match event {
-                Event::Update(update) if update.deleted_object => return,
-                Event::Update(update) => if absorb(&update.changes, &pending) { return },
-                Event::Reset(Opening::Init { state: Some(state), .. }) => if absorb(&state, &pending) { return },
-                Event::TooSlow { .. } | Event::GoingAway { .. } => return,
+                Event::Update(update) if update.deleted_object || absorb(&update.changes, &pending) => return,
+                Event::Reset(Opening::Init { state: Some(state), .. }) if absorb(&state, &pending) => return,
+                Event::TooSlow { .. } | Event::GoingAway { .. } => {
+                    // Nothing is heard of it any more; it may end well all the same.
+                    break tokio::select! { done = running.done() => done, () = mcp.stopping() => Err(stopped()) };
+                }
                 _ => {}
             },
             _ = renewals.tick() => {
                 let message = exchange.outbox.take_status();
                 match record.call("renew", json!({ "message": message })).await {
-                    Ok(answer) if answer["over"] == true => return,
+                    Ok(answer) if *field(&answer, "over") == true => return,
                     Ok(_) => {}
                     Err(error) => tracing::warn!(task = record.name(), %error, "a task's lease was not renewed"),
                 }

@@ -33,7 +33,7 @@ pub(super) async fn open(State(mcp): State<Mcp>, request: Request) -> Response {
 }
 
 async fn begin(mcp: &Mcp, ask: &Ask) -> Result<Response, Response> {
-    let place = place(mcp)?;
+    let place = place(mcp).map_err(|full| failed(&full))?;
     let client = session::kept_client(&Map::new());
     let record = mcp.begin_session(&ask.caller, VERSION, &client).await.map_err(|error| failed(&error))?;
     let ends = Ends { mcp: mcp.clone(), record: record.clone() };

@@ -18,7 +18,7 @@ use crate::live::{self, Opening};
 use crate::mcp::events::Event;
 use crate::mcp::exchange::{Asks, Outbox, Outgoing, Question};
 use crate::mcp::pending::Pending;
-use crate::mcp::record::Record;
+use crate::mcp::record::{Record, field};
 use crate::mcp::running::{self, Done, Running};
 use crate::mcp::task::stopped;
 use crate::mcp::{Failure, Mcp};
@@ -46,8 +46,8 @@ impl Log {
             })
         };
         let appended = self.record.insist("append", params).await?;
-        self.count = appended["count"].as_u64().unwrap_or_default();
-        Ok(appended["last"].as_u64().unwrap_or_default())
+        self.count = field(&appended, "count").as_u64().unwrap_or_default();
+        Ok(field(&appended, "last").as_u64().unwrap_or_default())
     }
 }
 
@@ -129,10 +129,11 @@ async fn drive(
             () = exchange.cancelled.cancelled() => return Ok(None),
             done = running.done() => return Ok(Some(done)),
             event = watch.next() => match event {
-                live::Event::Update(update) if update.deleted_object => return Ok(None),
-                live::Event::Update(update) => if absorb(&update.changes, asks) { return Ok(None) },
-                live::Event::Reset(Opening::Init { state: Some(state), .. }) => {
-                    if absorb(&state, asks) { return Ok(None) }
+                live::Event::Update(update) if update.deleted_object || absorb(&update.changes, asks) => {
+                    return Ok(None);
+                }
+                live::Event::Reset(Opening::Init { state: Some(state), .. }) if absorb(&state, asks) => {
+                    return Ok(None);
                 }
                 live::Event::TooSlow { .. } | live::Event::GoingAway { .. } => {
                     // Without it no answer of the client comes; the request may not need one.

@@ -18,7 +18,7 @@ use crate::error::Error;
 use crate::live::{self, Opening, Subscription};
 use crate::mcp::catalog::Generations;
 use crate::mcp::events::Event;
-use crate::mcp::record::Record;
+use crate::mcp::record::{Record, field};
 use crate::mcp::{Failure, Mcp};
 use crate::object::{Key, Value};
 
@@ -77,8 +77,8 @@ impl Follow {
         // A client that never had an event of the standing stream wants those from here on.
         let asked = json!({ "stream": stream, "after": after.unwrap_or(0) });
         let (found, version) = record.ask("events", asked).await?;
-        let has_lost = after.is_some() && found["lost"] == true;
-        if has_lost || (found["known"] == false && stream != STANDING) {
+        let has_lost = after.is_some() && *field(&found, "lost") == true;
+        if has_lost || (*field(&found, "known") == false && stream != STANDING) {
             return Err(Refused::Gone);
         }
         let mut follow = Self {
@@ -98,7 +98,7 @@ impl Follow {
         } else {
             follow.waiting.extend(read);
         }
-        follow.over = found["done"] == true;
+        follow.over = *field(&found, "done") == true;
         if let Some(holder) = holder {
             follow.hold(holder).await?;
         }
@@ -182,14 +182,14 @@ impl Follow {
             Happened::Session(live::Event::Update(update)) if update.deleted_object => self.over = true,
             Happened::Session(live::Event::Update(update)) if update.too_large => self.read_again().await?,
             Happened::Session(live::Event::Update(update)) => {
-                self.keys(&update.changes, &update.deleted).await
+                self.keys(&update.changes, &update.deleted).await;
             }
             Happened::Session(live::Event::Reset(Opening::Init { state: Some(state), .. })) => {
                 self.keys(&state, &[]).await;
             }
             Happened::Session(live::Event::Reset(_)) => self.read_again().await?,
             Happened::Session(live::Event::TooSlow { .. } | live::Event::GoingAway { .. }) => {
-                self.over = true
+                self.over = true;
             }
             Happened::Session(_) => {}
             Happened::Resources(changes) => self.tell_resources(changes).await?,
@@ -202,7 +202,7 @@ impl Follow {
         let asked = json!({ "stream": self.stream, "after": self.cursor });
         let (found, _) = self.record.ask("events", asked).await?;
         self.waiting.extend(events_of(&found));
-        self.over |= found["done"] == true;
+        self.over |= *field(&found, "done") == true;
         Ok(())
     }
 
@@ -212,16 +212,16 @@ impl Follow {
             let key = key.as_str();
             if let Some(number) = number_of(key) {
                 let event = value.to_json();
-                if event["stream"] == self.stream {
-                    self.waiting.push_back((number, event["message"].to_string()));
+                if *field(&event, "stream") == *self.stream {
+                    self.waiting.push_back((number, field(&event, "message").to_string()));
                 }
             } else if let Some(uri) = subscribed_uri(key) {
                 self.follow(uri, value.to_json().as_u64()).await;
             } else if key == "session" {
-                let holder = value.to_json()["holder"].as_str().map(str::to_owned);
+                let holder = field(&value.to_json(), "holder").as_str().map(str::to_owned);
                 self.over |= self.holding.as_ref().is_some_and(|own| holder.as_ref() != Some(&own.holder));
             } else if key.strip_prefix("stream/") == Some(&*self.stream) && self.holding.is_none() {
-                self.over |= value.to_json()["done"] == true;
+                self.over |= *field(&value.to_json(), "done") == true;
             }
         }
         for uri in deleted.iter().filter_map(|key| subscribed_uri(key.as_str())) {
@@ -301,6 +301,6 @@ pub(in crate::mcp) async fn changed(lists: &mut [watch::Receiver<Generations>]) 
 }
 
 fn events_of(found: &Json) -> Vec<(u64, String)> {
-    let events = found["events"].as_array().into_iter().flatten();
-    events.filter_map(|event| Some((event[0].as_u64()?, event[1].to_string()))).collect()
+    let events = field(found, "events").as_array().into_iter().flatten();
+    events.filter_map(|event| Some((event.get(0)?.as_u64()?, event.get(1)?.to_string()))).collect()
 }
