@@ -91,7 +91,8 @@ impl Inner {
         let wanted = span_of(&arguments)?;
         let current = self.policy(caller).await?;
         let seen = self.seen(caller, id).await?;
-        let is_justified = seen.is_emergency && arguments.get("justification").is_some();
+        let justification = arguments.get("justification").and_then(Json::as_str).unwrap_or_default();
+        let is_justified = seen.is_emergency && !justification.trim().is_empty();
         let mut context = self.context(caller).await?;
         if is_justified || seen.status != "approved" || wanted.end <= Timestamp(self.clock.now_ms()) {
             // It takes no place, or will be refused, or was done before under the same key: its turn says which.
