@@ -162,7 +162,7 @@ impl Objects {
             ("class", "{class}", _) => {
                 let classes = self.runtime.classes(&tenant_of(exchange.caller())?);
                 let begins = classes.iter().filter(|class| class.starts_with(begun));
-                (begins.map(|class| class.to_string()).collect(), false)
+                (begins.map(ToString::to_string).collect(), false)
             }
             ("name", class, "{name}") if class != "{class}" => self.names(exchange, class, begun).await?,
             // Of which class is not known.
