@@ -87,7 +87,7 @@ async fn rubbish_is_refused_and_harms_nobody() {
     check(&[], "[".repeat(100_000).as_bytes(), 400, -32700).await;
     let many = json!(vec![json!({ "jsonrpc": "2.0", "id": 1, "method": "ping" }); 101]).to_string();
     check(&[], many.as_bytes(), 400, -32600).await;
-    check(&[("Content-Type", "text/plain")], b"{}", 415, -32603).await;
+    check(&[("Content-Type", "text/plain")], b"{}", 415, -32600).await;
     check(&[], &vec![b' '; 5 * 1024 * 1024], 413, -32602).await;
     let ping = request(1, "ping", json!({})).to_string();
     check(&[("Mcp-Session-Id", "nobody")], ping.as_bytes(), 404, -32001).await;
