@@ -215,7 +215,7 @@ impl Told {
                         && record["to"] == "approved"
                         && record["seq"].as_u64() < Some(begun)
                 });
-                !before("EMERGENCY_OVERRIDE") && !(before("risk_assessed") && decided)
+                !(before("EMERGENCY_OVERRIDE") || before("risk_assessed") && decided)
             }),
             "emergencies_reviewed" => {
                 self.shown["type"] == "emergency" && self.has("implemented") && !self.has("reviewed")
@@ -248,7 +248,7 @@ async fn read_all(members: &Members) -> Vec<Told> {
                 let part = members.get(1).get(&path).await.expect(200).json();
                 trail.extend(part["audit"].as_array().expect("a list").iter().cloned());
                 match part["cursor"].as_str() {
-                    Some(next) => after = next.to_owned(),
+                    Some(next) => next.clone_into(&mut after),
                     None => break,
                 }
             }

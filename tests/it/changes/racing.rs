@@ -25,7 +25,7 @@ async fn approvers_race_through_two_nodes() {
         ));
         let taken = answers.iter().filter(|answer| answer.status == 200).count();
         let refused: Vec<String> =
-            answers.iter().filter(|answer| answer.status != 200).map(|answer| answer.text()).collect();
+            answers.iter().filter(|answer| answer.status != 200).map(Answer::text).collect();
         // Alice's second decision is refused whatever the order, and nobody else's.
         assert_eq!((taken, refused.len()), (2, 1), "{refused:?}");
         assert!(refused[0].contains("alice.chen") || refused[0].contains("approved"), "{refused:?}");
