@@ -18,8 +18,8 @@ use tracing_subscriber::{fmt, registry};
 use crate::config::{Log, LogFormat};
 
 pub use counted::Counted;
-pub use offer::Offer;
 pub use metrics::{Instruments, LabelledRow, Metrics, RetryReason, Totals, Transport};
+pub use offer::Offer;
 
 /// Why there is no log.
 #[derive(Debug, thiserror::Error)]
