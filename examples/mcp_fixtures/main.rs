@@ -21,7 +21,9 @@ mod tasks;
 use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
-use rmcp::model::{CompletionInfo, GetPromptResult, Prompt, ReadResourceResult, Reference, ResourceTemplate};
+use rmcp::model::{
+    CompleteRequestParams, CompletionInfo, GetPromptResult, Prompt, ReadResourceResult, ResourceTemplate,
+};
 use serde_json::{Map, Value, json};
 use stead::caller::Caller;
 use stead::class::Classes;
@@ -150,11 +152,9 @@ impl Source for Fixtures {
     fn complete<'a>(
         &'a self,
         _: &'a Exchange,
-        reference: &'a Reference,
-        _: &'a str,
-        begun: &'a str,
+        asked: &'a CompleteRequestParams,
     ) -> BoxFuture<'a, Result<Option<CompletionInfo>, Failure>> {
-        Box::pin(async move { Ok(prompts::complete(reference, begun)) })
+        Box::pin(async move { Ok(prompts::complete(&asked.r#ref, &asked.argument.value)) })
     }
 
     fn generations(&self) -> Option<watch::Receiver<Generations>> {

@@ -11,8 +11,8 @@ use futures_util::future::BoxFuture;
 use futures_util::stream::BoxStream;
 use parking_lot::RwLock;
 use rmcp::model::{
-    CallToolResult, CompletionInfo, GetPromptResult, Prompt, ReadResourceResult, Reference, Resource,
-    ResourceTemplate,
+    CallToolResult, CompleteRequestParams, CompletionInfo, GetPromptResult, Prompt, ReadResourceResult,
+    Resource, ResourceTemplate,
 };
 use serde_json::{Map, Value as Json};
 use tokio::sync::watch;
@@ -205,15 +205,13 @@ pub trait Source: Send + Sync + 'static {
         Box::pin(async move { Err(Failure::invalid_params(format!("Unknown prompt: {name}"))) })
     }
 
-    /// Values for an argument of a prompt or a template; none if that is not one of its own.
+    /// Values for an argument of a prompt or a template, with those that are given already; none if that is not one of its own.
     fn complete<'a>(
         &'a self,
         exchange: &'a Exchange,
-        reference: &'a Reference,
-        argument: &'a str,
-        begun: &'a str,
+        asked: &'a CompleteRequestParams,
     ) -> BoxFuture<'a, Result<Option<CompletionInfo>, Failure>> {
-        let _ = (exchange, reference, argument, begun);
+        let _ = (exchange, asked);
         Box::pin(async { Ok(None) })
     }
 

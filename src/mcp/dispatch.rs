@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::Instant;
 
-use rmcp::model::{ErrorCode, ErrorData, Reference};
+use rmcp::model::{CompleteRequestParams, ErrorCode, ErrorData};
 use serde_json::{Map, Value as Json, json};
 
 use super::catalog::{Arguments, Listed, Source, Tool};
@@ -186,16 +186,14 @@ impl Mcp {
     async fn complete(
         &self,
         exchange: &Exchange,
-        mut params: Map<String, Json>,
+        params: Map<String, Json>,
     ) -> Result<reply::Result, Failure> {
-        let wrong =
-            || Failure::invalid_params("completion/complete has the parameters ref and argument{name,value}");
-        let reference: Reference =
-            params.remove("ref").and_then(|json| serde_json::from_value(json).ok()).ok_or_else(wrong)?;
-        let argument = params.get("argument").and_then(Json::as_object).ok_or_else(wrong)?;
-        let (name, begun) = (text(argument, "name")?, text(argument, "value")?);
+        let wrong = |_| {
+            Failure::invalid_params("completion/complete has the parameters ref and argument{name,value}")
+        };
+        let asked: CompleteRequestParams = serde_json::from_value(Json::Object(params)).map_err(wrong)?;
         for source in self.catalog().sources() {
-            if let Some(completion) = source.complete(exchange, &reference, name, begun).await? {
+            if let Some(completion) = source.complete(exchange, &asked).await? {
                 return Ok(reply::Result::of(&json!({ "completion": completion })));
             }
         }

@@ -9,7 +9,7 @@ mod tools;
 use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
-use rmcp::model::{CompletionInfo, ReadResourceResult, Reference, ResourceTemplate};
+use rmcp::model::{CompleteRequestParams, CompletionInfo, ReadResourceResult, ResourceTemplate};
 
 use super::catalog::{Arguments, Followed, ResourcePage, Source, Tool, ToolAnswer};
 use super::{Exchange, Failure};
@@ -119,11 +119,9 @@ impl Source for Objects {
     fn complete<'a>(
         &'a self,
         exchange: &'a Exchange,
-        reference: &'a Reference,
-        argument: &'a str,
-        begun: &'a str,
+        asked: &'a CompleteRequestParams,
     ) -> BoxFuture<'a, Result<Option<CompletionInfo>, Failure>> {
-        Box::pin(async move { Ok(self.complete_argument(exchange, reference, argument, begun).await?) })
+        Box::pin(async move { Ok(self.complete_argument(exchange, asked).await?) })
     }
 }
 

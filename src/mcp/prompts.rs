@@ -3,7 +3,10 @@
 //! Each brings the change as it is now along, so that the model begins with facts and not with a tool call.
 
 use futures_util::future::BoxFuture;
-use rmcp::model::{CompletionInfo, GetPromptResult, Prompt, PromptArgument, PromptMessage, Reference, Role};
+use rmcp::model::{
+    CompleteRequestParams, CompletionInfo, GetPromptResult, Prompt, PromptArgument, PromptMessage, Reference,
+    Role,
+};
 use serde_json::{Map, Value as Json};
 
 use super::catalog::{Arguments, Source};
@@ -121,12 +124,11 @@ impl Source for Prompts {
     fn complete<'a>(
         &'a self,
         exchange: &'a Exchange,
-        reference: &'a Reference,
-        argument: &'a str,
-        begun: &'a str,
+        asked: &'a CompleteRequestParams,
     ) -> BoxFuture<'a, Result<Option<CompletionInfo>, Failure>> {
         Box::pin(async move {
-            let Reference::Prompt(prompt) = reference else { return Ok(None) };
+            let Reference::Prompt(prompt) = &asked.r#ref else { return Ok(None) };
+            let (argument, begun) = (&*asked.argument.name, &*asked.argument.value);
             let Some(prompt) = all().into_iter().find(|known| known.name == prompt.name) else {
                 return Ok(None);
             };

@@ -25,7 +25,7 @@ use crate::telemetry::Metrics;
 use parking_lot::{Mutex, RwLock};
 use rmcp::RoleClient;
 use rmcp::model::{
-    ArgumentInfo, CallToolRequest, CallToolRequestParams, CallToolResult, ClientRequest, CompleteRequest,
+    CallToolRequest, CallToolRequestParams, CallToolResult, ClientRequest, CompleteRequest,
     CompleteRequestParams, CompletionInfo, ErrorCode, ErrorData, GetPromptRequest, GetPromptRequestParams,
     GetPromptResult, JsonObject, Prompt, ReadResourceRequest, ReadResourceRequestParams, ReadResourceResult,
     Reference, ResourceTemplate, ServerResult,
@@ -409,12 +409,10 @@ impl super::Source for Upstreams {
     fn complete<'a>(
         &'a self,
         _: &'a Exchange,
-        reference: &'a Reference,
-        argument: &'a str,
-        begun: &'a str,
+        asked: &'a CompleteRequestParams,
     ) -> BoxFuture<'a, Result<Option<CompletionInfo>, Failure>> {
         Box::pin(async move {
-            let is_ours = match reference {
+            let is_ours = match &asked.r#ref {
                 Reference::Prompt(prompt) => offer::split_name(&prompt.name).is_some(),
                 Reference::Resource(template) => offer::split_uri(&template.uri).is_some(),
                 _ => false,
@@ -422,8 +420,7 @@ impl super::Source for Upstreams {
             if !is_ours {
                 return Ok(None);
             }
-            let argument = ArgumentInfo::new(argument, begun);
-            Ok(Some(self.complete_argument(CompleteRequestParams::new(reference.clone(), argument)).await?))
+            Ok(Some(self.complete_argument(asked.clone()).await?))
         })
     }
 

@@ -24,7 +24,7 @@ const WALLS: &[(&str, &[&str])] = &[
     ("changeflow", &["runtime", "class", "object", "telemetry"]),
     ("operate", &["runtime", "object", "telemetry", "stead_cluster"]),
     ("api", &["changeflow", "live", "operate", "runtime", "object", "telemetry", "config"]),
-    ("mcp", &["changeflow", "class", "live", "operate", "outgoing", "runtime", "class", "object", "telemetry"]),
+    ("mcp", &["changeflow", "class", "live", "operate", "outgoing", "runtime", "object", "telemetry"]),
     ("cli", &["server", "config", "outgoing", "telemetry", "class"]),
     ("server", &["*"]),
     ("main", &["*"]),

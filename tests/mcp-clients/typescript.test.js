@@ -50,6 +50,11 @@ async function works(client) {
     ref: { type: "ref/resource", uri: "stead://counter/{name}" }, argument: { name: "name", value: name.slice(0, -1) },
   });
   assert.ok(completed.completion.values.includes(name), JSON.stringify(completed));
+  const ofAny = await client.complete({
+    ref: { type: "ref/resource", uri: "stead://{class}/{name}" }, argument: { name: "name", value: name },
+    context: { arguments: { class: "counter" } },
+  });
+  assert.deepEqual(ofAny.completion.values, [name]);
   await assert.rejects(call(client, "no_such_tool", {}), /Unknown tool: no_such_tool/);
 }
 

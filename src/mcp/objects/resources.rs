@@ -3,7 +3,8 @@
 use futures_util::StreamExt;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use rmcp::model::{
-    CompletionInfo, ReadResourceResult, Reference, Resource, ResourceContents, ResourceTemplate,
+    CompleteRequestParams, CompletionInfo, ReadResourceResult, Reference, Resource, ResourceContents,
+    ResourceTemplate,
 };
 
 use super::{Objects, address_of, classes, tenant_of};
@@ -149,22 +150,26 @@ impl Objects {
     pub(super) async fn complete_argument(
         &self,
         exchange: &Exchange,
-        reference: &Reference,
-        argument: &str,
-        begun: &str,
+        asked: &CompleteRequestParams,
     ) -> Result<Option<CompletionInfo>, Error> {
-        let Reference::Resource(template) = reference else { return Ok(None) };
+        let Reference::Resource(template) = &asked.r#ref else { return Ok(None) };
         let Some((class, name)) = template.uri.strip_prefix(SCHEME).and_then(|rest| rest.split_once('/'))
         else {
             return Ok(None);
         };
-        let (values, has_more) = match (argument, class, name) {
-            ("class", "{class}", _) => {
+        let begun = &*asked.argument.value;
+        let given = asked.context.as_ref().and_then(|context| context.arguments.as_ref());
+        let class = match class {
+            "{class}" => given.and_then(|given| given.get("class")).map(String::as_str),
+            class => Some(class),
+        };
+        let (values, has_more) = match (&*asked.argument.name, class, name) {
+            ("class", ..) => {
                 let classes = self.runtime.classes(&tenant_of(exchange.caller())?);
                 let begins = classes.iter().filter(|class| class.starts_with(begun));
                 (begins.map(ToString::to_string).collect(), false)
             }
-            ("name", class, "{name}") if class != "{class}" => self.names(exchange, class, begun).await?,
+            ("name", Some(class), "{name}") => self.names(exchange, class, begun).await?,
             // Of which class is not known.
             _ => (Vec::new(), false),
         };
