@@ -1,22 +1,19 @@
 //! What change management does beside its calls: it follows the policy, and writes samples.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 
-use super::objects::{Class, Objects};
+use super::objects::{Class, Objects, own_caller};
 use super::policy::{self, Current};
 use super::samples::RATE_LOOK_EVERY;
 use super::{ChangeFlow, Inner};
-use crate::caller::{Caller, Standing};
+use crate::caller::Caller;
 use crate::error::Error;
-use crate::object::Tenant;
 use crate::runtime::StreamEvent;
 
 /// Pause before a policy is read again that could not be.
 const READ_AGAIN_AFTER: Duration = Duration::from_millis(500);
-/// How long what this module asks for itself may take.
-const OWN_DEADLINE: Duration = Duration::from_secs(10);
 
 impl ChangeFlow {
     /// Begins to write samples of what the node counts.
@@ -93,20 +90,5 @@ impl Inner {
             () = upstream.run(stirred) => {}
             () = read => {}
         }
-    }
-}
-
-/// Who this module is when it asks for itself.
-pub(super) fn own_caller(what: &'static str) -> Caller {
-    static SUBJECT: LazyLock<Arc<str>> = LazyLock::new(|| "stead".into());
-    Caller {
-        tenant: Tenant::standard().into(),
-        subject: SUBJECT.clone(),
-        roles: Arc::new([]),
-        address: None,
-        request_id: what.into(),
-        traceparent: None,
-        deadline: Instant::now() + OWN_DEADLINE,
-        standing: Standing::Client,
     }
 }

@@ -1,17 +1,20 @@
 //! The way from tools to objects, and from their refusals back.
 
-use std::sync::Arc;
-use std::time::Instant;
+use std::sync::{Arc, LazyLock};
+use std::time::{Duration, Instant};
 
 use serde_json::{Map, Value as Json, json};
 
 use super::Refused;
-use crate::caller::Caller;
+use crate::caller::{Caller, Standing};
 use crate::error::{Code, Error};
 use crate::limits;
 use crate::object::idempotency::IdempotencyKey;
 use crate::object::{ClassName, Key, ObjectAddress, ObjectName, Tenant, Version};
 use crate::runtime::{Action, Answer, ListQuery, ObjectPage, Outcome, Request, Runtime};
+
+/// How long what this module asks for itself may take.
+const OWN_DEADLINE: Duration = Duration::from_secs(10);
 
 /// Parameters, contexts, results.
 pub(super) type Fields = Map<String, Json>;
@@ -213,4 +216,19 @@ pub(super) fn text<'json>(json: &'json Json, name: &str) -> Option<&'json str> {
 /// The parameters of a question that has none.
 pub(super) fn nothing() -> Fields {
     fields(json!({}))
+}
+
+/// Who this module is when it asks for itself.
+pub(super) fn own_caller(what: &'static str) -> Caller {
+    static SUBJECT: LazyLock<Arc<str>> = LazyLock::new(|| "stead".into());
+    Caller {
+        tenant: Tenant::standard().into(),
+        subject: SUBJECT.clone(),
+        roles: Arc::new([]),
+        address: None,
+        request_id: what.into(),
+        traceparent: None,
+        deadline: Instant::now() + OWN_DEADLINE,
+        standing: Standing::Client,
+    }
 }

@@ -14,8 +14,7 @@ use parking_lot::Mutex;
 use serde_json::{Value as Json, json};
 
 use super::Inner;
-use super::follow::own_caller;
-use super::objects::{Class, With, fields, step};
+use super::objects::{Class, With, fields, own_caller, step};
 use super::report::Between;
 use crate::caller::Caller;
 use crate::class::metrics_day::{Sample, Sum};
