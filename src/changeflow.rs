@@ -20,6 +20,8 @@ mod results;
 mod samples;
 mod schedule;
 pub(crate) mod schema;
+#[cfg(test)]
+mod tests;
 mod tools;
 mod vocabulary;
 

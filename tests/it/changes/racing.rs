@@ -4,7 +4,7 @@ use futures_util::future::join_all;
 use serde_json::{Value, json};
 
 use super::{act, approved, create, minutes_from_now, open_calendar, status};
-use crate::harness::{Answer, Members, eventually};
+use crate::harness::{Answer, Members};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn approvers_race_through_two_nodes() {
@@ -104,43 +104,6 @@ async fn a_change_scheduled_twice_at_once_holds_one_place() {
     members.get(3).post(&format!("/v1/changes/{second}/schedule"), &time).await.expect(200);
     let third = approved(members.get(2), json!({})).await;
     members.get(1).post(&format!("/v1/changes/{third}/schedule"), &time).await.expect(422);
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_place_held_in_vain_is_given_back() {
-    const TRIES: usize = 400;
-    let settles = vec![("STEAD_TIMING_RESERVATION_SETTLES_MS".to_owned(), "500".to_owned())];
-    let members = Members::found_with(settles);
-    let node = members.get(1);
-    open_calendar(node, |policy| policy["max_overlapping"] = json!(1)).await;
-    let id = approved(node, json!({})).await;
-    let body =
-        json!({"scheduledStart": minutes_from_now(60), "scheduledEnd": minutes_from_now(90)}).to_string();
-    let path = format!("/v1/changes/{id}/schedule");
-    // A caller who stops waiting at any moment leaves a place behind at some of them.
-    let mut is_left = false;
-    for number in 0..TRIES {
-        let timeout = (number % 40 + 1).to_string();
-        let headers = [("X-Request-Timeout", timeout.as_str())];
-        let answer = node.request("POST", &path, &headers, body.as_bytes()).await;
-        if answer.status == 422 && status(node, &id).await["status"] == "approved" {
-            assert!(answer.text().contains("overlap there already"), "{}", answer.text());
-            is_left = true;
-            break;
-        }
-        if status(node, &id).await["status"] == "scheduled" {
-            act(node, &id, "transitions", json!({"to": "approved"})).await;
-        }
-    }
-    assert!(is_left, "no try left a place behind");
-    eventually("the place to be free again", async || {
-        let answer = node.request("POST", &path, &[], body.as_bytes()).await;
-        (answer.status == 200).then_some(())
-    })
-    .await;
-    let other = approved(node, json!({})).await;
-    let refused = node.request("POST", &format!("/v1/changes/{other}/schedule"), &[], body.as_bytes()).await;
-    refused.expect(422);
 }
 
 /// A time as the server writes it.
