@@ -208,7 +208,7 @@ impl ChangeFlow {
             Does::List => flow.list(caller, typed(arguments)?).await,
             Does::Audit => flow.audit(caller, typed(arguments)?).await,
             Does::Report => flow.report(caller, typed(arguments)?, &options).await,
-            Does::Dashboard => flow.dashboard(caller, typed(arguments)?).await,
+            Does::Dashboard => flow.dashboard(caller, typed(arguments)?, &options).await,
         }
     }
 

@@ -83,12 +83,13 @@ impl Inner {
         self: &Arc<Self>,
         caller: &Caller,
         asked: Dashboard,
+        options: &CallOptions,
     ) -> Result<Json, Refused> {
-        let Some(period) = &asked.period else { return Ok(self.measure(caller).await?) };
+        let Some(period) = &asked.period else { return Ok(self.measure(caller, options).await?) };
         let between = between(Some(period))?;
         let system = self.system_of(caller, between).await?;
         let mut remembered = self.remembered.lock().await;
-        let sums = self.look(caller, &mut remembered, between).await?;
+        let sums = self.look(caller, &mut remembered, between, options).await?;
         Ok(put_together(system, &sums))
     }
 
@@ -103,15 +104,15 @@ impl Inner {
         {
             return Ok(board.clone());
         }
-        let sums = self.look(caller, &mut remembered, Between::default()).await?;
+        let sums = self.look(caller, &mut remembered, Between::default(), &CallOptions::default()).await?;
         let board = put_together(self.system_now(), &sums);
         remembered.shown = Some((now, board.clone()));
         Ok(board)
     }
 
-    async fn measure(self: &Arc<Self>, caller: &Caller) -> Result<Json, Error> {
+    async fn measure(self: &Arc<Self>, caller: &Caller, options: &CallOptions) -> Result<Json, Error> {
         let mut remembered = self.remembered.lock().await;
-        let sums = self.look(caller, &mut remembered, Between::default()).await?;
+        let sums = self.look(caller, &mut remembered, Between::default(), options).await?;
         Ok(put_together(self.system_now(), &sums))
     }
 
@@ -121,6 +122,7 @@ impl Inner {
         caller: &Caller,
         remembered: &mut Remembered,
         between: Between,
+        options: &CallOptions,
     ) -> Result<Sums, Error> {
         let began = Instant::now();
         let mut sums = Sums::default();
@@ -153,6 +155,7 @@ impl Inner {
                     remembered.digests.insert(row.name, (row.version, digest));
                 }
             }
+            tell(options, read);
             if read >= limits::REPORT_CHANGES_MAX {
                 break;
             }

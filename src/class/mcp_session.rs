@@ -469,6 +469,23 @@ mod tests {
     }
 
     #[test]
+    fn a_session_is_there_for_its_principal_only() {
+        let mut session = begun();
+        append(&mut session, "a", json!([{"n": 1}]));
+        session.set_caller("somebody else", "r1");
+        for question in ["session", "subscriptions", "events"] {
+            let refused = session.ask(question, json!({ "stream": "a", "after": 0 })).unwrap_err();
+            assert_eq!(refused.to_string(), "there is no such session", "{question}");
+        }
+        for method in ["touch", "append", "answer", "subscribe", "cancel"] {
+            let refused = session.call(method, json!({ "stream": "a", "messages": [] })).unwrap_err();
+            assert_eq!(refused.to_string(), "there is no such session", "{method}");
+        }
+        session.set_caller("local", "r2");
+        assert_eq!(numbers(&mut session, "a", 0), (vec![1], false, false));
+    }
+
+    #[test]
     fn streams_go_on_behind_any_of_their_events() {
         let mut session = begun();
         assert_eq!(append(&mut session, "a", json!([{"n": 1}, {"n": 2}])), 2);

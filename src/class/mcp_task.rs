@@ -267,6 +267,16 @@ mod tests {
     }
 
     #[test]
+    fn a_task_is_there_for_its_principal_only() {
+        let mut task = begun();
+        task.set_caller("somebody else", "r1");
+        assert!(matches!(task.ask("task", json!({})), Err(Refusal::NotFound { .. })));
+        assert!(matches!(task.call("cancel", json!({})), Err(Refusal::NotFound { .. })));
+        task.set_caller("local", "r2");
+        assert_eq!(get(&mut task)["status"], "working");
+    }
+
+    #[test]
     fn works_and_ends_once() {
         let mut task = begun();
         assert_eq!(

@@ -1,4 +1,4 @@
-/** The Python SDK, the Inspector's command line, and a server of others behind ours. */
+/** The Python SDK, the Inspector's command line, and servers of others behind ours. */
 
 import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
@@ -103,4 +103,58 @@ test("another server's tools, resources and prompts, until its process ends, and
       return false;
     }
   }, 30_000);
+});
+
+/** A node with this configuration, and a client of it. */
+async function routing(t, lines) {
+  const home = await mkdtemp(join(tmpdir(), "stead-mcp-"));
+  t.after(() => rm(home, { recursive: true, force: true }));
+  const config = join(home, "stead.toml");
+  await writeFile(config, [...lines(home), ""].join("\n"));
+  const [node] = await cluster(t, 1, ["--config", config]);
+  const client = new Client({ name: "stead-tests", version: "1" });
+  await client.connect(new StreamableHTTPClientTransport(new URL(`${node.url}/mcp`)));
+  t.after(() => client.close());
+  const names = async () => (await client.listTools()).tools.map(({ name }) => name);
+  return { home, node, client, names, call: (name, args) => client.callTool({ name, arguments: args }) };
+}
+
+const everything = () => join(dirname(require.resolve("@modelcontextprotocol/server-everything/package.json")), "dist/index.js");
+
+test("a server over HTTP is followed when its lists change", WITHIN, async (t) => {
+  // It begins its own server when a file is there, and so has more tools from then on.
+  const script = (gate) => `while ! test -e ${gate}; do sleep 0.05; done; exec ${process.execPath} ${everything()}`;
+  const behind = await routing(t, (home) => [
+    "[mcpServers.every]", 'command = "sh"', `args = ["-c", ${JSON.stringify(script(join(home, "gate")))}]`,
+  ]);
+  const before = await routing(t, () => [
+    "[mcpServers.far]", `url = "${behind.node.url}/mcp"`, 'headers = { "X-Request-Id" = "from-before" }',
+  ]);
+  await until("the server is reached", async () => (await before.names()).includes("far__counter_increment"), 30_000);
+  assert.equal((await before.names()).includes("far__every__echo"), false);
+  const counted = await before.call("far__counter_increment", { name: "far", by: 4 });
+  assert.equal(counted.structuredContent.result.value, 4);
+  const read = await before.client.readResource({ uri: "stead-mcp:far/stead://counter/far" });
+  assert.deepEqual(JSON.parse(read.contents[0].text), { value: 4 });
+  await writeFile(join(behind.home, "gate"), "");
+  await until("the list is listed anew", async () => (await before.names()).includes("far__every__echo"), 30_000);
+  const echoed = await before.call("far__every__echo", { message: "through two" });
+  assert.match(echoed.content[0].text, /through two/);
+});
+
+test("a server that answers late is given up in time, then not asked for a while, and slows nobody", WITHIN, async (t) => {
+  const { names, call } = await routing(t, () => [
+    "[mcpServers.every]", `command = ${JSON.stringify(process.execPath)}`, `args = [${JSON.stringify(everything())}]`, "timeout_ms = 1500",
+  ]);
+  const long = "every__trigger-long-running-operation";
+  await until("the server is reached", async () => (await names()).includes(long), 30_000);
+  const slow = () => call(long, { duration: 60, steps: 1 });
+  let isOver = false;
+  const running = assert.rejects(slow(), /Server timed out: every did not answer within 1.5 s/).finally(() => (isOver = true));
+  await call("counter_increment", { name: "beside" });
+  assert.equal(isOver, false, "a call beside it waited for it");
+  await running;
+  for (let n = 0; n < 4; n += 1) await assert.rejects(slow(), /Server timed out/);
+  await assert.rejects(slow(), /Server unavailable: every failed 5 times in a row; it is tried again in \d+ s/);
+  await assert.rejects(call("every__echo", { message: "x" }), /Server unavailable/);
 });

@@ -1,5 +1,7 @@
 //! A month of a company's changes, made from a seed, on three nodes of which one or another dies; then the report is
 //! computed again from the audit trails, by code that shares nothing with the server's, and must agree in every figure.
+//!
+//! Half of the changes are led through the tools over MCP, half over REST.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -81,13 +83,55 @@ async fn send(
     unreachable!("it is sent until the deadline")
 }
 
+/// The same over MCP: by the tool that stands beside a path. Its answer comes back as the one over REST would.
+async fn use_tool(members: &Members, first: usize, key: &str, path: &str, mut arguments: Value) -> Answer {
+    let parts: Vec<&str> =
+        path.trim_start_matches("/v1/changes").trim_start_matches('/').split('/').collect();
+    let tool = match parts.get(1) {
+        None => "create_change_request",
+        Some(&"transitions") => "transition_change",
+        Some(&"override") => "emergency_override",
+        Some(&"assessments") => "assess_risk",
+        Some(&"decisions") => "approve_change",
+        Some(&"comments") => "add_comment",
+        Some(&"schedule") => "schedule_change",
+        Some(other) => panic!("no tool is {other}"),
+    };
+    if parts.len() > 1 {
+        arguments["changeId"] = json!(parts[0]);
+    }
+    let params = json!({"name": tool, "arguments": arguments});
+    let call = json!({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params});
+    let deadline = Instant::now() + crate::harness::PATIENCE;
+    loop {
+        let answer = send(members, first, key, ("POST", "/mcp", &call)).await.expect(200);
+        let result = answer.json()["result"].clone();
+        let told = result["structuredContent"].clone();
+        // What failed, unlike what was refused, says whether to try again.
+        if matches!(told["retry"].as_str(), Some("safe" | "unknown")) {
+            assert!(Instant::now() < deadline, "{tool}: {told}");
+            continue;
+        }
+        let status = match (&result["isError"], tool) {
+            (Value::Bool(true), _) => 422,
+            (_, "create_change_request") => 201,
+            _ => 200,
+        };
+        return Answer { status, body: told.to_string().into_bytes(), headers: Vec::new() };
+    }
+}
+
 /// One change from its beginning to an end, as chance has it.
 async fn live(members: &Members, seed: u64) {
     let mut random = StdRng::seed_from_u64(seed);
     let mut steps = 0;
     let mut step = async |random: &mut StdRng, path: &str, body: Value| -> Answer {
         steps += 1;
-        send(members, random.random_range(0..3), &format!("{seed}-{steps}"), ("POST", path, &body)).await
+        let (first, key) = (random.random_range(0..3), format!("{seed}-{steps}"));
+        if seed.is_multiple_of(2) {
+            return use_tool(members, first, &key, path, body).await;
+        }
+        send(members, first, &key, ("POST", path, &body)).await
     };
     let pick = |random: &mut StdRng, of: &[&str]| of[random.random_range(0..of.len())].to_owned();
     let requestor =
