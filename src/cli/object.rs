@@ -2,8 +2,10 @@
 
 mod call;
 mod delete;
+mod export;
 mod get;
 mod history;
+mod import;
 mod list;
 mod put;
 mod watch;
@@ -26,6 +28,8 @@ pub(super) enum Object {
     Delete(delete::Delete),
     Watch(watch::Watch),
     History(history::History),
+    Export(export::Export),
+    Import(import::Import),
 }
 
 /// The address of an object as people write it: CLASS/NAME. The name may contain slashes.
@@ -76,6 +80,8 @@ impl Object {
             Self::Delete(delete) => delete.run(client, output).await,
             Self::Watch(watch) => watch.run(client, output).await,
             Self::History(history) => history.run(client, output).await,
+            Self::Export(export) => export.run(client).await,
+            Self::Import(import) => import.run(client, output).await,
         }
     }
 }

@@ -8,7 +8,7 @@ use super::super::failure::Failure;
 use super::super::output::{Output, note, plain, table};
 
 /// Most rows a server gives in one page.
-const PAGE_MAX: usize = 1_000;
+pub(super) const PAGE_MAX: usize = 1_000;
 
 /// List the objects of a class, in the order of their names
 ///
@@ -37,19 +37,12 @@ impl List {
         let mut wanted = if self.all { usize::MAX } else { self.limit };
         let mut cursor = self.cursor;
         let mut objects = Vec::new();
-        let path = format!("/v1/objects/{}", part(&self.class));
         while wanted > 0 {
-            let query = [
-                ("prefix", self.prefix.clone()),
-                ("limit", Some(wanted.min(PAGE_MAX).to_string())),
-                ("cursor", cursor.take()),
-            ];
-            let mut page = client.get(&with_query(&path, &query)).await?;
-            if let Some(Value::Array(rows)) = page.get_mut("objects").map(Value::take) {
-                wanted = wanted.saturating_sub(rows.len());
-                objects.extend(rows);
-            }
-            cursor = page.get("cursor").and_then(Value::as_str).map(str::to_owned);
+            let limit = wanted.min(PAGE_MAX);
+            let (rows, next) = page(client, &self.class, self.prefix.as_deref(), limit, cursor).await?;
+            wanted = wanted.saturating_sub(rows.len());
+            objects.extend(rows);
+            cursor = next;
             if cursor.is_none() {
                 break;
             }
@@ -60,6 +53,22 @@ impl List {
         }
         Ok(())
     }
+}
+
+/// A page of a class's objects, and where the next one begins, if there is one.
+pub(super) async fn page(
+    client: &Client,
+    class: &str,
+    prefix: Option<&str>,
+    limit: usize,
+    cursor: Option<String>,
+) -> Result<(Vec<Value>, Option<String>), Failure> {
+    let query =
+        [("prefix", prefix.map(str::to_owned)), ("limit", Some(limit.to_string())), ("cursor", cursor)];
+    let mut page = client.get(&with_query(&format!("/v1/objects/{}", part(class)), &query)).await?;
+    let cursor = page.get("cursor").and_then(Value::as_str).map(str::to_owned);
+    let rows = page.get_mut("objects").map(Value::take);
+    Ok((if let Some(Value::Array(rows)) = rows { rows } else { Vec::new() }, cursor))
 }
 
 fn show(answer: &Value) -> String {
