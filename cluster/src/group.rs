@@ -329,7 +329,9 @@ impl Group {
         if let Some(running) = &self.raft {
             let metrics = running.metrics.borrow_watched();
             status.term = metrics.current_term;
-            status.leader = metrics.current_leader.filter(|_| status.stopped.is_none());
+            // Whoever has lost its majority believes in itself until it hears of another.
+            let may_lead = |leader: &NodeId| *leader != self.node || self.lead().is_ok();
+            status.leader = metrics.current_leader.filter(|_| status.stopped.is_none()).filter(may_lead);
             status.replicas = replicas(&metrics);
             status.is_changing = metrics.membership_config.membership().get_joint_config().len() > 1;
             status.commit = metrics.local_committed.map(|log_id| log_id.index);

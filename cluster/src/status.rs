@@ -81,7 +81,7 @@ pub struct ShardStatus {
     pub id: ShardId,
     /// The latest term seen here.
     pub term: Term,
-    /// The leader of that term, where known.
+    /// The leader of that term, where known. A leader that has lost its majority is none.
     pub leader: Option<NodeId>,
     /// The replicas, by node.
     pub replicas: Vec<ReplicaStatus>,

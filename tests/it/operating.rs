@@ -76,6 +76,25 @@ async fn doctor_and_status_tell_of_a_dead_node_and_what_would_lose_a_quorum_is_r
     members.settled(3).await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_has_lost_its_majority_does_not_say_that_it_leads() {
+    let mut members = Members::three().await;
+    members.well(1).await;
+    members.get_mut(2).kill9();
+    members.get_mut(3).kill9();
+    eventually("node 1 to name no leader", async || {
+        let shards = members.shards(1).await;
+        shards.iter().all(|shard| shard["leader"].is_null()).then_some(())
+    })
+    .await;
+    let (said, code) = run(members.get(1), "stead status").await;
+    assert_eq!(code, 4, "{said}");
+    check(&said, &["problem: 12 of 12 shards have no leader", "the cluster is unavailable"]);
+    members.get_mut(2).start_again();
+    members.get_mut(3).start_again();
+    members.settled(3).await;
+}
+
 /// With node 3 dead: what of the others can not be spared is not given up.
 async fn refusals(members: &Members) {
     let (said, code) = run(members.get(1), "stead node remove 2 --yes --allow-fewer").await;

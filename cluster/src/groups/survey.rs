@@ -31,10 +31,14 @@ pub(super) async fn survey(node: &Inner, within: Duration) -> ClusterStatus {
 pub(super) fn merge(node: &Inner, reports: Vec<NodeReport>) -> ClusterStatus {
     let map = node.map.borrow().clone();
     let peers = node.network.peers().borrow().clone();
+    let is_reachable =
+        |id: NodeId| id == node.identity.node || peers.get(&id).is_some_and(|peer| peer.connected);
     let shards = (0..node.layout.count()).map(|shard| {
         let known =
             reports.iter().filter_map(|report| report.shards.get(usize::from(shard)).map(|of| (report, of)));
-        best(known).unwrap_or_else(|| ShardStatus::unknown(crate::layout::ShardId(shard)))
+        let best = best(known).unwrap_or_else(|| ShardStatus::unknown(crate::layout::ShardId(shard)));
+        // A follower that hears of no other goes on to name the dead.
+        ShardStatus { leader: best.leader.filter(|leader| is_reachable(*leader)), ..best }
     });
     let meta = best(reports.iter().map(|report| (report, &report.meta)));
     let nodes = map.nodes.iter().map(|(id, known)| NodeStatus {
@@ -43,7 +47,7 @@ pub(super) fn merge(node: &Inner, reports: Vec<NodeReport>) -> ClusterStatus {
         peer_address: known.peer_address.clone(),
         zone: known.zone.clone(),
         state: known.state,
-        is_reachable: *id == node.identity.node || peers.get(id).is_some_and(|peer| peer.connected),
+        is_reachable: is_reachable(*id),
         version: known.version.clone(),
         started_at_ms: known.started_at_ms,
     });
