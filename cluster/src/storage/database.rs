@@ -18,17 +18,18 @@ use crate::storage::keys::Column;
 
 /// Its directory in the data directory.
 pub(crate) const DIRECTORY: &str = "rocksdb";
-/// Memory of the log and of the state before they are written out as tables, in bytes each. Small, since
-/// recovery reads the write-ahead log of all of it.
-const MEMTABLE_BYTES: usize = 8 * 1024 * 1024;
-/// Memory of the other columns before they are written out, in bytes each.
-const SMALL_MEMTABLE_BYTES: usize = 2 * 1024 * 1024;
-/// Write-ahead logs kept before `RocksDB` writes memtables out to be rid of the oldest, in bytes.
+/// Write-ahead logs kept before `RocksDB` writes memtables out to be rid of the oldest, in bytes. Small, since
+/// recovery reads all of it. Nothing else is to end one, so that all are of one length: a file that is used again
+/// grows no more, and a flush of what it holds is one write. Growing it, each flush writes its inode too.
 const WAL_TOTAL_BYTES: u64 = 12 * 1024 * 1024;
+/// Memory of a column before it is written out as a table, in bytes: more than the write-ahead logs can fill.
+const MEMTABLE_BYTES: usize = 64 * 1024 * 1024;
 /// Write-ahead log files used again instead of made anew, which spares the file system's own metadata.
 const WAL_FILES_RECYCLED: usize = 4;
 /// Memory for blocks of a database that is only looked into, in bytes.
 const LOOK_CACHE_BYTES: usize = 4 * 1024 * 1024;
+/// What the filter of the memory of the state takes, of [`MEMTABLE_BYTES`]: sized for what really gets in there.
+const MEMTABLE_BLOOM_RATIO: f64 = 0.0125;
 /// Table files held open.
 const OPEN_FILES_MAX: i32 = 512;
 /// `RocksDB`'s own diagnostic files kept.
@@ -168,18 +169,16 @@ fn column_options(column: Column, cache: &Cache) -> rocksdb::Options {
     let mut options = rocksdb::Options::default();
     options.set_compression_type(DBCompressionType::Lz4);
     options.set_level_compaction_dynamic_level_bytes(true);
-    options.set_write_buffer_size(SMALL_MEMTABLE_BYTES);
+    options.set_write_buffer_size(MEMTABLE_BYTES);
     match column {
-        Column::Log => options.set_write_buffer_size(MEMTABLE_BYTES),
         Column::State => {
-            options.set_write_buffer_size(MEMTABLE_BYTES);
             // Most reads ask for one key, and many of those for one that is not there.
             table.set_bloom_filter(BLOOM_BITS_PER_KEY, false);
             table.set_whole_key_filtering(true);
             options.set_memtable_whole_key_filtering(true);
-            options.set_memtable_prefix_bloom_ratio(0.1);
+            options.set_memtable_prefix_bloom_ratio(MEMTABLE_BLOOM_RATIO);
         }
-        Column::Votes | Column::Alarms | Column::Map => {}
+        Column::Log | Column::Votes | Column::Alarms | Column::Map => {}
     }
     options.set_block_based_table_factory(&table);
     options
