@@ -1,23 +1,27 @@
 //! What the server says about itself: log lines and metrics.
 //!
-//! Every line that belongs to a request carries its id, for the request runs inside
-//! [`request_span`]. [`Metrics`] holds the server's own instruments; what other parts count for
+//! Every line that belongs to a request carries its id, for the request runs
+//! [during](RequestNames::during) its names. [`Metrics`] holds the server's own instruments; what other parts count for
 //! themselves (consensus, RocksDB) is read when `/metrics` is asked, through closures that
 //! `server` registers.
 
 mod counted;
+mod lines;
 mod metrics;
 mod offer;
 
 use tracing::Subscriber;
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::fmt::format::{JsonFields, format};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::{fmt, registry};
 
 use crate::config::{Log, LogFormat};
+use lines::{JsonLines, TextLines};
 
 pub use counted::Counted;
+pub use lines::RequestNames;
 pub use metrics::{Instruments, LabelledRow, Metrics, RetryReason, Totals, Transport};
 pub use offer::Offer;
 
@@ -47,20 +51,6 @@ pub fn install(log: &Log) -> Result<(), Error> {
     Ok(())
 }
 
-/// The span of one request: its id is in every line logged inside.
-///
-/// It has the level `error` so that no filter that lets any line through can take the id from it.
-#[must_use]
-pub fn request_span(request_id: &str, traceparent: Option<&str>) -> tracing::Span {
-    tracing::error_span!(target: "stead", "request", request_id, traceparent)
-}
-
-/// The span of a request that another node forwarded: the same id as there, and which node that is.
-#[must_use]
-pub fn forwarded_span(request_id: &str, traceparent: Option<&str>, gateway: u64) -> tracing::Span {
-    tracing::error_span!(target: "stead", "request", request_id, traceparent, gateway)
-}
-
 /// A subscriber that writes to `writer`.
 fn subscriber<W>(log: &Log, writer: W) -> Result<Box<dyn Subscriber + Send + Sync>, Error>
 where
@@ -71,9 +61,10 @@ where
         log.filter.parse().map_err(|source| Error::Filter { filter: log.filter.clone(), source })?;
     let lines = fmt::layer().with_writer(writer).with_ansi(false);
     Ok(match log.format {
-        LogFormat::Text => Box::new(registry().with(lines).with(targets)),
+        LogFormat::Text => Box::new(registry().with(lines.event_format(TextLines)).with(targets)),
         LogFormat::Json => {
-            let lines = lines.json().flatten_event(true).with_current_span(true).with_span_list(false);
+            let line = format().json().flatten_event(true).with_current_span(false).with_span_list(false);
+            let lines = lines.event_format(JsonLines(line)).fmt_fields(JsonFields::new());
             Box::new(registry().with(lines).with(targets))
         }
     })
@@ -84,7 +75,9 @@ mod tests {
     use std::io::Write;
     use std::sync::{Arc, Mutex};
 
-    use super::{request_span, subscriber};
+    use futures_util::FutureExt;
+
+    use super::{RequestNames, subscriber};
     use crate::config::{Log, LogFormat};
 
     #[derive(Clone, Default)]
@@ -100,13 +93,15 @@ mod tests {
         }
     }
 
-    fn logged(format: LogFormat, filter: &str) -> String {
+    fn logged(format: LogFormat, filter: &str, traceparent: Option<&str>) -> String {
         let lines = Lines::default();
         let writer = lines.clone();
         let log = Log { format, filter: filter.into() };
         let subscriber = subscriber(&log, move || writer.clone()).expect("the filter parses");
         tracing::subscriber::with_default(subscriber, || {
-            request_span("r-1", None).in_scope(|| tracing::warn!(class = "counter", "it is full"));
+            let within = async { tracing::warn!(class = "counter", "it is full") };
+            let names = RequestNames::new("r-1".into(), traceparent.map(Into::into));
+            names.during(within).now_or_never().expect("it waits for nothing");
             tracing::warn!("outside");
         });
         let bytes = lines.0.lock().expect("no test panics while writing").clone();
@@ -116,19 +111,26 @@ mod tests {
     #[test]
     fn each_line_of_a_request_has_its_id() {
         for filter in ["warn", "trace", "stead=warn"] {
-            let text = logged(LogFormat::Text, filter);
+            let text = logged(LogFormat::Text, filter, None);
             let (inside, outside) = text.split_once('\n').expect("two lines");
-            assert!(inside.contains("request_id=\"r-1\"") && inside.contains("it is full"), "{inside}");
+            let expected =
+                "Z  WARN request{request_id=\"r-1\"}: stead::telemetry::tests: it is full class=\"counter\"";
+            assert!(inside.ends_with(expected), "{inside}");
             assert!(!outside.contains("r-1"), "{outside}");
         }
     }
 
     #[test]
     fn json_lines_are_json() {
-        let text = logged(LogFormat::Json, "info");
-        let line: serde_json::Value =
-            serde_json::from_str(text.lines().next().expect("a line")).expect("JSON");
-        assert_eq!(line["span"]["request_id"], "r-1");
+        let text = logged(LogFormat::Json, "info", Some("00-a-b-01"));
+        let mut lines =
+            text.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).expect("JSON"));
+        let (line, outside) = (lines.next().expect("a line"), lines.next().expect("another"));
+        assert_eq!((&line["request_id"], &line["traceparent"]), (&"r-1".into(), &"00-a-b-01".into()));
+        assert_eq!(
+            (&line["gateway"], &outside["request_id"]),
+            (&serde_json::Value::Null, &serde_json::Value::Null)
+        );
         assert_eq!(line["message"], "it is full");
         assert_eq!(line["class"], "counter");
         assert_eq!(line["level"], "WARN");

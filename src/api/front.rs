@@ -12,6 +12,7 @@ use std::time::Instant;
 use axum::Router;
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
+use data_encoding::HEXLOWER;
 use http::header::{
     ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
     ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, ACCESS_CONTROL_REQUEST_HEADERS,
@@ -19,13 +20,12 @@ use http::header::{
 };
 use http::{HeaderName, HeaderValue, Method, Request, StatusCode, Version};
 use tower::Service;
-use tracing::Instrument;
 
 use super::origin::Relation;
 use super::{ApiState, headers, reply};
 use crate::caller::Caller;
 use crate::error::{Code, Error};
-use crate::telemetry::request_span;
+use crate::telemetry::RequestNames;
 
 /// Longest path and query, in bytes: a name and a key, every byte escaped, and room to spare.
 const URI_MAX_BYTES: usize = 16 * 1024;
@@ -72,9 +72,9 @@ impl Front {
             Some(id) => id.into(),
             None => fresh_request_id(),
         };
-        let traceparent = headers::traceparent(request.headers());
-        let span = request_span(&request_id, traceparent);
-        self.serve(request, peer, request_id, started).instrument(span).await
+        let traceparent = headers::traceparent(request.headers()).map(Arc::from);
+        let names = RequestNames::new(request_id.clone(), traceparent);
+        names.during(self.serve(request, peer, request_id, started)).await
     }
 
     async fn serve(
@@ -184,7 +184,7 @@ impl Front {
 
 /// An id for a request that brings none.
 pub(super) fn fresh_request_id() -> Arc<str> {
-    format!("{:016x}", rand::random::<u64>()).into()
+    HEXLOWER.encode(&rand::random::<[u8; 8]>()).into()
 }
 
 fn check_size(request: &Request<Body>) -> Result<(), Error> {

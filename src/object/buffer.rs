@@ -77,6 +77,9 @@ impl<'a> WriteBuffer<'a> {
         after: Option<&str>,
         page: Page,
     ) -> Result<Vec<(Key, Stored)>, StorageError> {
+        if self.is_untouched() {
+            return self.storage.scan(space, prefix, after, page);
+        }
         let mut merged = Merged { page, bytes: 0, entries: Vec::new() };
         let mut seen: Option<Key> = None;
         loop {

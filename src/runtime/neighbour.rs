@@ -10,7 +10,6 @@ use futures_util::future::BoxFuture;
 use futures_util::stream::BoxStream;
 use futures_util::{FutureExt, StreamExt};
 use stead_cluster::{Application, NodeId, ShardId};
-use tracing::Instrument as _;
 
 use super::Runtime;
 use super::feed::{self, StreamForm};
@@ -22,7 +21,7 @@ use super::wire::{CallForm, CallReply, ErrorForm, NotReadable, decode, encode};
 use super::work::Task;
 use crate::error::{Code, Error};
 use crate::object::{ClassName, Tenant};
-use crate::telemetry::forwarded_span;
+use crate::telemetry::RequestNames;
 
 /// The runtime, for other nodes. It keeps the runtime no longer than others do.
 pub(super) struct Neighbour(Weak<Inner>);
@@ -83,7 +82,7 @@ impl Runtime {
             Ok(class) => class,
             Err(error) => return CallReply::Error(ErrorForm::of(&error)),
         };
-        let span = forwarded_span(&caller.request_id, caller.traceparent.as_deref(), from.0);
+        let names = RequestNames::forwarded(&caller, from.0);
         let answered = async {
             let began = Instant::now();
             let answered = self.try_here(&caller, &address, class, Task::Request(request), intent).await;
@@ -91,7 +90,7 @@ impl Runtime {
             tracing::debug!(%address, took_us, is_led = answered.is_some(), "answered for another node");
             answered
         };
-        let answered = answered.instrument(span).await;
+        let answered = names.during(answered).await;
         if let Some(answered) = answered {
             return CallReply::of(&answered);
         }
