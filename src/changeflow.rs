@@ -8,6 +8,7 @@ mod arguments;
 mod check;
 mod controls;
 mod create;
+mod digest;
 mod facts;
 mod figures;
 mod follow;

@@ -11,7 +11,8 @@ use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 use serde_json::{Value as Json, json};
 
 use super::arguments::{Dashboard, Period, Report};
-use super::facts::{Digest, Facts, Record, policy_versions};
+use super::digest::Digest;
+use super::facts::{Facts, Record, policy_versions};
 use super::lists::Pages;
 use super::objects::{Class, fields, nothing, step};
 use super::report::{Between, Sums};

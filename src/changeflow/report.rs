@@ -11,7 +11,7 @@ use crate::limits;
 use crate::object::Timestamp;
 
 use super::controls::{Control, Finding, IN_ALL};
-use super::facts::Digest;
+use super::digest::Digest;
 use super::vocabulary::{Framework, Word as _};
 
 /// Times between which something happened; the end is excluded.
