@@ -8,6 +8,7 @@ mod delta;
 mod past;
 mod screen;
 mod shared;
+mod size;
 mod text;
 mod undo;
 

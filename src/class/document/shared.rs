@@ -26,7 +26,7 @@ use crate::object::{Page, Refusal, StorageError, Turn};
 use super::super::Difference;
 use super::screen::{CLIENT_ID_BITS, Screened, screen, state_vector};
 use super::text::{Editing, units_of};
-use super::{Outcome, delta, undo};
+use super::{Outcome, delta, size, undo};
 
 const SNAPSHOT: &str = "snapshot";
 const TAIL: &str = "update/";
@@ -243,9 +243,7 @@ impl Shared {
     /// Writes all as a new snapshot and drops the tail.
     fn fold(&mut self, turn: &mut Turn<'_>) -> Result<(), Refusal> {
         let snapshot = self.encode();
-        if snapshot.len() > DOCUMENT_MAX_BYTES {
-            return Err(too_large());
-        }
+        size::check(snapshot.len())?;
         self.snapshot_bytes = snapshot.len();
         turn.put_binary(SNAPSHOT, snapshot)?;
         for number in self.tail_first..self.tail_next {
@@ -281,11 +279,6 @@ fn in_transaction<T>(
 /// The sender asks for the document's state vector, and sends all that is beyond it.
 fn lacks_updates() -> Refusal {
     Refusal::Conflict { detail: "the update lacks others that came before it; synchronise first".to_owned() }
-}
-
-/// What a document must not become.
-pub(super) fn too_large() -> Refusal {
-    Refusal::TooLarge { detail: format!("a document has at most {DOCUMENT_MAX_BYTES} bytes") }
 }
 
 fn tail_key(number: u64) -> String {

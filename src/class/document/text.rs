@@ -5,10 +5,9 @@ use std::ops::Range;
 use yrs::types::text::YChange;
 use yrs::{Any, GetString, Out, ReadTxn, Text, TextRef, TransactionMut};
 
-use crate::limits::DOCUMENT_MAX_BYTES;
 use crate::object::Refusal;
 
-use super::shared::too_large;
+use super::size;
 
 /// Places that one replacement touches one by one; beyond it neighbouring places are touched together.
 const PLACES_MAX: usize = 1_000;
@@ -92,7 +91,7 @@ impl<'t, 'd> Editing<'t, 'd> {
             return Err(Refusal::invalid("the text to find does not occur"));
         }
         let text: Vec<u16> = text.encode_utf16().collect();
-        check_size(self.units.len().saturating_add(found.len().saturating_mul(text.len())))?;
+        size::check(self.units.len().saturating_add(found.len().saturating_mul(text.len())))?;
         let hunks = (self.walk / WALK_SHARE / self.units.len()).clamp(1, PLACES_MAX);
         let group = found.len().div_ceil(hunks);
         let hunks: Vec<_> = found.chunks(group).map(|places| joined(&self.units, places, &text)).collect();
@@ -114,7 +113,7 @@ impl<'t, 'd> Editing<'t, 'd> {
 
     /// Puts units in the place of a range whose ends are checked.
     fn splice(&mut self, range: Range<usize>, added: &[u16]) -> Result<(), Refusal> {
-        check_size(self.units.len() - range.len() + added.len())?;
+        size::check(self.units.len() - range.len() + added.len())?;
         self.write(&range, added)?;
         self.units.splice(range, added.iter().copied());
         Ok(())
@@ -237,10 +236,6 @@ fn joined(units: &[u16], places: &[Range<usize>], text: &[u16]) -> (Range<usize>
         end = place.end;
     }
     (start..end, added)
-}
-
-fn check_size(units: usize) -> Result<(), Refusal> {
-    if units <= DOCUMENT_MAX_BYTES { Ok(()) } else { Err(too_large()) }
 }
 
 fn is_embed(units: &[u16], at: usize) -> bool {
