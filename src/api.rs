@@ -27,6 +27,7 @@ mod reply;
 mod socket;
 mod state;
 mod v1;
+mod worker;
 mod yjs;
 
 use axum::Router;

@@ -6,7 +6,6 @@
 
 mod fault;
 mod handlers;
-mod method;
 
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
@@ -17,14 +16,9 @@ use super::path::{self, Compatible};
 use super::{ApiState, reply};
 use crate::error::{Code, Error};
 
-pub(super) use fault::message;
 pub(super) use handlers::Description;
-pub(super) use method::{mapped_params, method_of, result_text};
 
 use handlers::Incoming;
-
-/// The class whose objects the worker's clients mean.
-pub(super) const CLASS: &str = "object";
 
 /// First parts of paths that the native surfaces own or reserve; all else is the worker's 404.
 const NATIVE: [&str; 17] = [

@@ -3,6 +3,7 @@
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 
+use super::super::worker::message;
 use super::super::{problem, reply};
 use crate::error::{Code, Error};
 
@@ -20,14 +21,6 @@ pub(super) enum Fault {
 impl From<Error> for Fault {
     fn from(error: Error) -> Self {
         Self::Plain(error)
-    }
-}
-
-/// The text of a refusal, as the worker's methods answer and its sockets send it.
-pub(in crate::api) fn message(error: &Error) -> String {
-    match error.code {
-        Code::MethodNotFound => "Method not found".to_owned(),
-        _ => error.detail.to_string(),
     }
 }
 

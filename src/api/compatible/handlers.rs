@@ -14,10 +14,9 @@ use super::super::describe::{
     CompatibleEntry, CompatiblePath, CompatibleRefusal, CompatibleResult, CompatibleState, CompatibleWritten,
     NewState, NewValue, Success,
 };
+use super::super::worker::{CLASS, mapped_params, method_of, result_text};
 use super::super::{ApiState, body, headers, reply, socket};
-use super::CLASS;
 use super::fault::Fault;
-use super::method::{mapped_params, method_of, result_text, written_text};
 use crate::caller::Caller;
 use crate::error::{Code, Error};
 use crate::object::{ClassName, Key, ObjectAddress, ObjectName, parse_json};
@@ -190,4 +189,9 @@ pub(super) fn get_id(namespace: &str, name: &str) -> Response {
 
 fn done(answer: &Answer, text: String) -> Response {
     reply::at_version(reply::json(StatusCode::OK, text), answer.version)
+}
+
+/// The body of a write that went well, with its key.
+fn written_text(key: &str) -> String {
+    reply::Object::new().raw("success", "true").text("key", key).end()
 }

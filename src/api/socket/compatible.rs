@@ -3,8 +3,8 @@
 use bytes::Bytes;
 
 use super::super::body::Fields;
-use super::super::compatible::{mapped_params, message, method_of};
 use super::super::reply;
+use super::super::worker::{mapped_params, message, method_of};
 use super::{Dialect, Order, Reaction, Voice};
 use crate::error::{Code, Error};
 use crate::live::{LiveUpdate, Opening};

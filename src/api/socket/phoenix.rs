@@ -13,8 +13,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::super::body::Fields;
-use super::super::compatible::{CLASS, mapped_params, message as refusal, method_of, result_text};
 use super::super::reply;
+use super::super::worker::{CLASS, mapped_params, message as refusal, method_of, result_text};
 use super::lines::{feed_of, object_of};
 use super::many::{Beginning, Target, Tongue, Wish, invalid};
 use super::native::{call_request, since_in};

@@ -1,18 +1,22 @@
-//! Methods as the worker's clients call them, over HTTP and over sockets alike.
+//! The original worker's words: what its clients mean and how they are answered, over HTTP and over sockets alike.
 
-use super::super::body::Fields;
-use super::super::{path, reply};
+use super::body::Fields;
+use super::path;
+use crate::error::{Code, Error};
 use crate::object::Value;
 use crate::object::value::write_string;
 
+/// The class whose objects the worker's clients mean.
+pub(super) const CLASS: &str = "object";
+
 /// The method that a client means. What the worker never had as a method is not one here either.
-pub(in crate::api) fn method_of(sent: &str) -> Option<&str> {
+pub(super) fn method_of(sent: &str) -> Option<&str> {
     path::method_name(sent)
 }
 
 /// The parameters as the class takes them: the worker's `increment` took 0 for 1, and anything else
 /// that JavaScript holds for nothing.
-pub(in crate::api) fn mapped_params(method: &str, mut params: Fields) -> Fields {
+pub(super) fn mapped_params(method: &str, mut params: Fields) -> Fields {
     if method == "increment" {
         let nothing = |value: &serde_json::Value| value.is_null() || value.as_f64() == Some(0.0);
         if params.get("increment").is_some_and(nothing) {
@@ -26,7 +30,7 @@ pub(in crate::api) fn mapped_params(method: &str, mut params: Fields) -> Fields 
 }
 
 /// The body of a call that went well: the result, and where it is an object its own keys beside it.
-pub(in crate::api) fn result_text(result: &Value) -> String {
+pub(super) fn result_text(result: &Value) -> String {
     let mut text = format!(r#"{{"success":true,"result":{result}"#);
     if result.as_str().starts_with('{')
         && let serde_json::Value::Object(fields) = result.to_json()
@@ -44,9 +48,12 @@ pub(in crate::api) fn result_text(result: &Value) -> String {
     text
 }
 
-/// The body of a write that went well, with its key.
-pub(super) fn written_text(key: &str) -> String {
-    reply::Object::new().raw("success", "true").text("key", key).end()
+/// The text of a refusal, as the worker's methods answer and its sockets send it.
+pub(super) fn message(error: &Error) -> String {
+    match error.code {
+        Code::MethodNotFound => "Method not found".to_owned(),
+        _ => error.detail.to_string(),
+    }
 }
 
 #[cfg(test)]
