@@ -14,10 +14,9 @@ use super::LiveUpdate;
 use super::feed::Feeds;
 use super::presence::{LivePresence, LiveSignal, Present};
 use super::queue::{Item, Queue};
-use super::subscription::Subscription;
 use crate::caller::Caller;
 use crate::error::{Code, Error};
-use crate::object::{ObjectAddress, Version};
+use crate::object::ObjectAddress;
 use crate::runtime::{Member, Outbox, Runtime, StreamEvent, Upstream};
 use crate::telemetry::Metrics;
 
@@ -70,25 +69,6 @@ impl Hub {
             closing: CancellationToken::new(),
             reopen_within,
         }))
-    }
-
-    /// Subscribes to an object, from the version last seen if one is given.
-    ///
-    /// # Errors
-    ///
-    /// Those of reading the object; `overloaded` beyond the subscribers that a node takes.
-    pub async fn subscribe(
-        &self,
-        caller: &Caller,
-        address: &ObjectAddress,
-        since: Option<Version>,
-    ) -> Result<Subscription, Error> {
-        let seat = Seat::take(self)?;
-        let queue = Arc::new(Queue::default());
-        let topic = self.join(caller, address, &queue)?;
-        // The queue is filled from here on, so nothing between the state read now and the first update
-        // is lost.
-        Subscription::begin(seat, caller, address, (topic, queue), since).await
     }
 
     /// Tells every subscriber that the server stops, and takes no more. Each ends its subscription.
@@ -144,7 +124,8 @@ impl Hub {
         self.0.reopen_within
     }
 
-    fn join(
+    /// Puts a queue among an object's subscribers; the first one opens the object's stream.
+    pub(super) fn join(
         &self,
         caller: &Caller,
         address: &ObjectAddress,

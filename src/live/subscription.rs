@@ -85,9 +85,30 @@ pub struct Subscription {
     over: Option<Event>,
 }
 
+impl Hub {
+    /// Subscribes to an object, from the version last seen if one is given.
+    ///
+    /// # Errors
+    ///
+    /// Those of reading the object; `overloaded` beyond the subscribers that a node takes.
+    pub async fn subscribe(
+        &self,
+        caller: &Caller,
+        address: &ObjectAddress,
+        since: Option<Version>,
+    ) -> Result<Subscription, Error> {
+        let seat = Seat::take(self)?;
+        let queue = Arc::new(Queue::default());
+        let topic = self.join(caller, address, &queue)?;
+        // The queue is filled from here on, so nothing between the state read now and the first update
+        // is lost.
+        Subscription::begin(seat, caller, address, (topic, queue), since).await
+    }
+}
+
 impl Subscription {
     /// Begins one whose queue is filled already.
-    pub(super) async fn begin(
+    async fn begin(
         seat: Seat,
         caller: &Caller,
         address: &ObjectAddress,

@@ -10,7 +10,7 @@ use futures_util::FutureExt as _;
 use futures_util::future::{BoxFuture, try_join_all};
 
 use super::cursor::{self, Cursor, Within};
-use super::shared::Member;
+use super::member::Member;
 use super::update::{FeedUpdate, lay_out};
 use crate::error::{Error, Retry};
 use crate::limits;

@@ -10,9 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::cursor::ClusterTag;
 use super::update::{FeedUpdate, lay_out};
-use crate::caller::Caller;
 use crate::error::{Code, Error};
-use crate::live::hub::{Hub, stopping};
 use crate::live::queue::{Queue, Weighs};
 use crate::object::ClassName;
 use crate::runtime::{Feed, Following, Part};
@@ -63,6 +61,16 @@ impl State {
 }
 
 impl Shared {
+    /// A feed that nobody carries yet.
+    pub(super) fn new(feed: &Feed) -> Self {
+        Self {
+            cluster: ClusterTag::of(feed.cluster()),
+            state: Mutex::new(State { passed: vec![None; feed.shards()], queues: Vec::new() }),
+            moved: Notify::new(),
+            ended: CancellationToken::new(),
+        }
+    }
+
     /// Waits until the feed is known to have passed so much in each shard, or its beginning where nothing is asked.
     pub(super) async fn wait(&self, asked: &[u64], deadline: Instant) -> Result<Vec<u64>, Error> {
         let waiting = async {
@@ -97,6 +105,16 @@ impl Shared {
         Some(passed)
     }
 
+    /// Fills a queue no more.
+    pub(super) fn leave(&self, queue: &Arc<Queue<Item>>) {
+        self.state.lock().queues.retain(|other| !Arc::ptr_eq(other, queue));
+    }
+
+    /// The last subscriber has left.
+    pub(super) fn end(&self) {
+        self.ended.cancel();
+    }
+
     /// Puts a part into the queues. Only one task does this.
     fn pass_on(&self, part: Part, metrics: &Metrics) {
         let mut passed: Vec<u64> =
@@ -127,62 +145,12 @@ impl Shared {
 }
 
 /// Whether one is nowhere ahead of the other.
-pub(super) fn is_behind(one: &[u64], other: &[u64]) -> bool {
+fn is_behind(one: &[u64], other: &[u64]) -> bool {
     one.iter().zip(other).all(|(one, other)| one <= other)
 }
 
-/// One of the subscribers of a class's feed; while there is any, the feed goes on.
-pub(super) struct Member {
-    hub: Hub,
-    key: (Arc<str>, ClassName),
-    pub(super) shared: Arc<Shared>,
-    pub(super) queue: Arc<Queue<Item>>,
-}
-
-impl Member {
-    /// Enters the class's feed; the first one begins it.
-    pub(super) fn enter(hub: &Hub, caller: &Caller, class: &ClassName, feed: &Feed) -> Result<Self, Error> {
-        if hub.is_closing() {
-            return Err(stopping());
-        }
-        let key = (caller.tenant.clone(), class.clone());
-        let mut feeds = hub.feeds().lock();
-        let (shared, members) = feeds.entry(key.clone()).or_insert_with(|| (begin(hub, feed), 0));
-        *members += 1;
-        let shared = shared.clone();
-        Ok(Self { hub: hub.clone(), key, shared, queue: Arc::default() })
-    }
-}
-
-impl Drop for Member {
-    fn drop(&mut self) {
-        self.shared.state.lock().queues.retain(|queue| !Arc::ptr_eq(queue, &self.queue));
-        let mut feeds = self.hub.feeds().lock();
-        let is_last = feeds.get_mut(&self.key).is_some_and(|(_, members)| {
-            *members -= 1;
-            *members == 0
-        });
-        if is_last {
-            feeds.remove(&self.key);
-            self.shared.ended.cancel();
-        }
-    }
-}
-
-fn begin(hub: &Hub, feed: &Feed) -> Arc<Shared> {
-    let state = State { passed: vec![None; feed.shards()], queues: Vec::new() };
-    let shared = Arc::new(Shared {
-        cluster: ClusterTag::of(feed.cluster()),
-        state: Mutex::new(state),
-        moved: Notify::new(),
-        ended: CancellationToken::new(),
-    });
-    hub.spawn(carry(shared.clone(), feed.follow(), hub.metrics().clone()));
-    shared
-}
-
 /// Carries the parts of all shards to the subscribers, until the last one has left.
-async fn carry(shared: Arc<Shared>, mut parts: Following, metrics: Metrics) {
+pub(super) async fn carry(shared: Arc<Shared>, mut parts: Following, metrics: Metrics) {
     metrics.feeds.inc();
     loop {
         let part = tokio::select! {
