@@ -17,8 +17,10 @@ pub(super) const FRAME_MAX_BYTES: usize = 64 * 1024 * 1024;
 const LENGTH_BYTES: usize = 4;
 /// Bytes of kind and number.
 const HEADER_BYTES: usize = 9;
-/// Bytes a connection's reader takes at once.
+/// Bytes of a connection's read buffer. Frames are parts of it, so what is full is left to them, and a new one taken.
 const READ_BYTES: usize = 64 * 1024;
+/// Room in the buffer below which a new one is taken to read on.
+const READ_ROOM_BYTES: usize = 8 * 1024;
 
 /// What a frame is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -146,7 +148,7 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
                 }
                 // Room grows with what has arrived, not with what was announced.
                 self.buffer.reserve(READ_BYTES.min(LENGTH_BYTES + length));
-            } else {
+            } else if self.buffer.capacity() - self.buffer.len() < READ_ROOM_BYTES {
                 self.buffer.reserve(READ_BYTES);
             }
             if self.source.read_buf(&mut self.buffer).await? == 0 {
@@ -174,6 +176,7 @@ mod tests {
     use bytes::BytesMut;
     use expect_test::expect;
     use proptest::prelude::*;
+    use tokio::io::AsyncWriteExt;
 
     use super::{FRAME_MAX_BYTES, Frame, FrameReader, Kind};
 
@@ -195,6 +198,21 @@ mod tests {
             assert_eq!(reader.next().await.expect("it is whole"), Some(frame.clone()));
         }
         assert_eq!(reader.next().await.expect("it ends between frames"), None);
+    }
+
+    #[tokio::test]
+    async fn frames_that_come_one_by_one_share_a_buffer() {
+        let frame = Frame::new(Kind::Answer, 258, &b"ab"[..]);
+        let (mut sender, receiver) = tokio::io::duplex(1_024);
+        let mut reader = FrameReader::new(receiver, FRAME_MAX_BYTES);
+        let mut places = Vec::new();
+        for _ in 0..3 {
+            sender.write_all(&encoded(&frame)).await.expect("there is room");
+            let read = reader.next().await.expect("it is whole").expect("it is there");
+            places.push(read.payload.as_ptr().addr());
+        }
+        let apart: Vec<usize> = places.windows(2).map(|two| two[1] - two[0]).collect();
+        assert_eq!(apart, [encoded(&frame).len(); 2]);
     }
 
     proptest! {
