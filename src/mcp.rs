@@ -16,6 +16,7 @@ mod exchange;
 mod failure;
 mod headers;
 mod http;
+mod introduction;
 mod legacy;
 mod listen;
 mod message;
@@ -25,6 +26,7 @@ mod pending;
 mod prompts;
 mod record;
 mod reply;
+mod revision;
 mod running;
 mod session;
 mod state;
@@ -46,17 +48,11 @@ use crate::telemetry::{Metrics, Offer};
 
 pub use catalog::{Arguments, Catalog, Followed, Generations, ResourcePage, Source, Tasks, Tool, ToolAnswer};
 pub use changes::Changes;
-pub use exchange::{Client, Era, Exchange, Level, Question, Reporter};
+pub use exchange::{Client, Exchange, Level, Question, Reporter};
 pub use failure::Failure;
 pub use objects::Objects;
 pub use prompts::Prompts;
-
-/// The server's name and version, as every result of the newest revision says them.
-const SERVER_INFO: &str =
-    concat!(r#"{"name":"stead","title":"Stead","version":""#, env!("CARGO_PKG_VERSION"), r#""}"#);
-/// What clients are told of the server, for their models.
-const INSTRUCTIONS: &str = "Stead holds durable objects: read and change them with the object tools, watch them as \
-resources stead://{class}/{name}. Changes to a company's systems are managed with the change tools.";
+pub use revision::Era;
 
 /// What the surface of MCP stands on.
 pub struct Parts {

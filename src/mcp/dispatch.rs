@@ -8,10 +8,11 @@ use rmcp::model::{CompleteRequestParams, ErrorCode, ErrorData};
 use serde_json::{Map, Value as Json, json};
 
 use super::catalog::{Arguments, Listed, Source, Tool};
-use super::exchange::{Asking, Era, Exchange};
+use super::exchange::{Asking, Exchange};
 use super::headers::Mirrored;
 use super::reply::{self, Cache, Kind};
-use super::{Failure, Mcp};
+use super::revision::Era;
+use super::{Failure, Mcp, introduction};
 use crate::limits::MCP_PAGE;
 
 /// How long a client may keep a list: it is told when one changes.
@@ -121,7 +122,7 @@ impl Mcp {
                 Ok(reply::Result::of(&prompt))
             }
             "completion/complete" => self.complete(exchange, params).await,
-            "server/discover" if exchange.era == Era::Modern => Ok(super::modern::discover()),
+            "server/discover" if exchange.era == Era::Modern => Ok(introduction::discover()),
             "tasks/get" | "tasks/update" | "tasks/cancel" if exchange.era == Era::Modern => {
                 self.task_method(exchange, method, &params).await
             }

@@ -18,9 +18,9 @@ use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use rmcp::model::{ErrorCode, ErrorData};
 
 use super::events::{self, Event};
-use super::exchange::Era;
 use super::headers::{self, Takes};
 use super::message::{self, Incoming, Malformed};
+use super::revision::{self, Era};
 use super::{Mcp, legacy, modern, reply};
 use crate::caller::Caller;
 use crate::error::{Code, Error};
@@ -105,7 +105,7 @@ async fn one(mcp: Mcp, ask: Ask, era: Era, incoming: Incoming) -> Response {
 /// A revision that has no handshake, or that nobody knows, is the newest's business.
 fn era_of_headers(headers: &HeaderMap) -> Era {
     match headers::text(headers, headers::PROTOCOL_VERSION) {
-        Some(version) if !legacy::VERSIONS.contains(&version) => Era::Modern,
+        Some(version) if !revision::LEGACY.contains(&version) => Era::Modern,
         _ => Era::Legacy,
     }
 }

@@ -12,22 +12,20 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::dispatch::{self, Origin, Work};
-use super::exchange::{Asking, Asks, Client, Detach, Era, Exchange, Level, Outbox};
+use super::exchange::{Asking, Asks, Client, Detach, Exchange, Level, Outbox};
 use super::http::{
     Ask, accepted, empty, failed, json as json_answer, patient, place, refuse_method, refused, single,
 };
-use super::message::{Incoming, Malformed, Request};
+use super::message::{self, Incoming, Malformed, Request};
+use super::revision::{self, Era};
 use super::running::{self, Done, Running};
 use super::session::{self, Follow, Refused, Session, SessionAsks};
 use super::stream::{self as bare, Begun};
-use super::{Failure, INSTRUCTIONS, Mcp, SERVER_INFO, Tasks, events, headers, modern, reply, task};
+use super::{Failure, Mcp, Tasks, events, headers, introduction, reply, task};
 use crate::class::mcp_session::STANDING;
 use crate::error::{Code, Error};
 use crate::limits::MCP_OUTBOX_MAX;
 
-/// The revisions, the oldest first.
-pub(super) const VERSIONS: [&str; 4] = ["2024-11-05", "2025-03-26", "2025-06-18", "2025-11-25"];
-const LATEST: &str = "2025-11-25";
 /// The only revision whose bodies may be several messages.
 const BATCHES: &str = "2025-03-26";
 
@@ -65,28 +63,17 @@ async fn session_of(mcp: &Mcp, ask: &Ask) -> Result<Option<Session>, Response> {
 }
 
 async fn initialize(mcp: &Mcp, ask: &Ask, request: &Request) -> Response {
-    let wanted = request.params.get("protocolVersion").and_then(Json::as_str).unwrap_or(LATEST);
-    let version = if VERSIONS.contains(&wanted) { wanted } else { LATEST };
+    let version = revision::agreed(request.params.get("protocolVersion").and_then(Json::as_str));
     let begun = mcp.begin_session(&ask.caller, version, &session::kept_client(&request.params)).await;
     let record = match begun {
         Ok(record) => record,
         Err(error) => return failed(&error),
     };
-    let text = reply::result(&request.id, &greeting(version), Era::Legacy);
+    let text = reply::result(&request.id, &introduction::greeting(version), Era::Legacy);
     let mut response = single(ask.takes, StatusCode::OK, text);
     let id = HeaderValue::from_str(record.name()).expect("hex digits make a header");
     response.headers_mut().insert(headers::SESSION_ID, id);
     response
-}
-
-/// What `initialize` is answered.
-fn greeting(version: &str) -> reply::Result {
-    let capabilities = modern::capabilities(Era::Legacy);
-    let mut fields =
-        format!(r#""protocolVersion":"{version}","capabilities":{capabilities},"serverInfo":{SERVER_INFO}"#);
-    fields.push_str(r#","instructions":"#);
-    reply::push_text(&mut fields, INSTRUCTIONS);
-    reply::Result::of_fields(fields)
 }
 
 /// A notification, or the client's answer to a question.
@@ -157,7 +144,7 @@ pub(super) fn start(
     let meta = params.remove("_meta");
     let meta = meta.as_ref().and_then(Json::as_object);
     let idempotency_key = headers::idempotency_key(&ask.headers, meta).map_err(Failure::invalid_params)?;
-    let progress_token = meta.and_then(modern::progress_token).filter(|_| told);
+    let progress_token = meta.and_then(message::progress_token).filter(|_| told);
     let origin = Origin { method: method.clone(), body: ask.body.clone() };
     let work = Work::of(mcp, method, params)?;
     let mut caller = ask.caller.clone();
@@ -349,11 +336,10 @@ pub(super) async fn introduce(
     session: &Session,
     params: &Map<String, Json>,
 ) -> Result<reply::Result, Failure> {
-    let wanted = params.get("protocolVersion").and_then(Json::as_str).unwrap_or(LATEST);
-    let version = if VERSIONS.contains(&wanted) { wanted } else { LATEST };
+    let version = revision::agreed(params.get("protocolVersion").and_then(Json::as_str));
     let client = session::kept_client(params);
     session.record.call("introduce", json!({ "version": version, "client": client })).await?;
-    Ok(greeting(version))
+    Ok(introduction::greeting(version))
 }
 
 /// The notice or answer of a client on a stream, and what a session answers itself.

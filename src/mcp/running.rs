@@ -9,8 +9,9 @@ use serde_json::Value as Json;
 
 use super::Mcp;
 use super::dispatch::{Origin, Work};
-use super::exchange::{Era, Exchange};
+use super::exchange::Exchange;
 use super::reply;
+use super::revision::Era;
 use crate::limits::MCP_TASK_AFTER;
 
 /// What a request came to.

@@ -10,10 +10,11 @@ use rmcp::model::{ErrorCode, ErrorData};
 use serde_json::{Map, Value as Json, json};
 use tokio::time::{MissedTickBehavior, interval};
 
-use super::exchange::{Asks, Era, Exchange, Question};
+use super::exchange::{Asks, Exchange, Question};
 use super::pending::Pending;
 use super::record::{Record, field};
 use super::reply::{self, Kind};
+use super::revision::Era;
 use super::running::{Done, Running};
 use super::{Failure, Mcp};
 use crate::caller::Caller;
