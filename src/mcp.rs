@@ -8,6 +8,7 @@
 //! The types of the protocol are `rmcp`'s. Its HTTP and its sessions are not: they live in one process,
 //! ours in objects.
 
+mod ask;
 mod catalog;
 mod changes;
 mod dispatch;
@@ -26,6 +27,7 @@ mod pending;
 mod prompts;
 mod record;
 mod reply;
+mod response;
 mod revision;
 mod running;
 mod session;
@@ -41,10 +43,11 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::caller::Caller;
+use crate::error::{Code, Error};
 use crate::limits::MCP_RUNNING_MAX;
-use crate::live::{Hub, Sockets};
+use crate::live::{Hub, Place, Sockets};
 use crate::runtime::Runtime;
-use crate::telemetry::{Metrics, Offer};
+use crate::telemetry::{Metrics, Offer, Transport};
 
 pub use catalog::{Arguments, Catalog, Followed, Generations, ResourcePage, Source, Tasks, Tool, ToolAnswer};
 pub use changes::Changes;
@@ -138,8 +141,10 @@ impl Mcp {
         &self.0.parts.hub
     }
 
-    fn sockets(&self) -> &Sockets {
-        &self.0.parts.sockets
+    /// A place for a stream.
+    fn place(&self) -> Result<Place, Error> {
+        let full = || Error::new(Code::Overloaded, "the node has too many streams; come back after a pause");
+        self.0.parts.sockets.take(Transport::mcp).ok_or_else(full)
     }
 
     fn catalog(&self) -> &Catalog {

@@ -96,7 +96,7 @@ impl Exchange {
 
     /// People may take longer to answer than a request may last.
     fn extend(&self) {
-        self.extended.get_or_init(|| self.caller.until(Instant::now() + MCP_CALL_MAX));
+        self.extended.get_or_init(|| patient(&self.caller));
     }
 
     /// Which revisions its client speaks.
@@ -247,6 +247,11 @@ impl Exchange {
     pub async fn cancelled(&self) {
         self.cancelled.cancelled().await;
     }
+}
+
+/// The same caller for what may take long.
+pub(super) fn patient(caller: &Caller) -> Caller {
+    caller.until(Instant::now() + MCP_CALL_MAX)
 }
 
 /// Tells a client how far its request is.

@@ -11,12 +11,13 @@ use serde_json::{Map, Value as Json, json};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
+use super::ask::Ask;
 use super::dispatch::{self, Origin, Work};
-use super::exchange::{Asking, Asks, Client, Detach, Exchange, Level, Outbox};
-use super::http::{
-    Ask, accepted, empty, failed, json as json_answer, patient, place, refuse_method, refused, single,
-};
+use super::exchange::{Asking, Asks, Client, Detach, Exchange, Level, Outbox, patient};
 use super::message::{self, Incoming, Malformed, Request};
+use super::response::{
+    accepted, empty, failed, json as json_answer, no_session, refuse_method, refused, single,
+};
 use super::revision::{self, Era};
 use super::running::{self, Done, Running};
 use super::session::{self, Follow, Refused, Session, SessionAsks};
@@ -57,7 +58,7 @@ async fn session_of(mcp: &Mcp, ask: &Ask) -> Result<Option<Session>, Response> {
     let Some(id) = headers::text(&ask.headers, headers::SESSION_ID) else { return Ok(None) };
     match mcp.session(&ask.caller, id).await {
         Ok(Some(session)) => Ok(Some(session)),
-        Ok(None) => Err(refused(StatusCode::NOT_FOUND, ErrorCode(-32001), "Session not found")),
+        Ok(None) => Err(no_session()),
         Err(error) => Err(failed(&error)),
     }
 }
@@ -114,7 +115,7 @@ async fn requested(
         Begun::Done(ended) => return Ok(done(ended)),
         Begun::Speaks(running) => running,
     };
-    let place = place(mcp).map_err(|full| failed(&full))?;
+    let place = mcp.place().map_err(|full| failed(&full))?;
     let Some(session) = session else {
         return Ok(events::answer(bare::speak(mcp.clone(), running), Some(place)));
     };
@@ -284,7 +285,7 @@ pub(super) async fn resume(mcp: Mcp, ask: Ask) -> Response {
         Ok(None) => return refuse_method("POST"),
         Err(refusal) => return refusal,
     };
-    let place = match place(&mcp) {
+    let place = match mcp.place() {
         Ok(place) => place,
         Err(full) => return failed(&full),
     };
@@ -326,7 +327,7 @@ pub(super) async fn end(mcp: Mcp, ask: Ask) -> Response {
     };
     match mcp.end_session(&ask.caller, id).await {
         Ok(true) => empty(StatusCode::NO_CONTENT),
-        Ok(false) => refused(StatusCode::NOT_FOUND, ErrorCode(-32001), "Session not found"),
+        Ok(false) => no_session(),
         Err(error) => failed(&error),
     }
 }

@@ -9,11 +9,12 @@ use rmcp::model::{ClientCapabilities, ErrorCode, ErrorData, Implementation};
 use serde_json::{Map, Value as Json, json};
 use tokio_util::sync::CancellationToken;
 
+use super::ask::Ask;
 use super::dispatch::{Origin, Work};
-use super::exchange::{Asking, Client, Detach, Exchange, Level, Outbox};
+use super::exchange::{Asking, Client, Detach, Exchange, Level, Outbox, Rounds, patient};
 use super::headers;
-use super::http::{Ask, failed, patient, place, single};
 use super::message::{self, Request};
+use super::response::{failed, single};
 use super::revision::{self, Era};
 use super::running::{self, Done, Running};
 use super::stream::{self, Begun};
@@ -92,7 +93,7 @@ async fn begin(mcp: &Mcp, ask: Ask, request: Request) -> Result<Response, Refuse
         let rounds = if bring {
             mcp.seal().open(mcp.runtime(), &ask.caller, &method, &mut params).await?
         } else {
-            super::exchange::Rounds::default()
+            Rounds::default()
         };
         Asking::Rounds(Mutex::new(rounds))
     } else {
@@ -134,7 +135,7 @@ async fn begin(mcp: &Mcp, ask: Ask, request: Request) -> Result<Response, Refuse
             let status = status(&done);
             Ok(single(ask.takes, status, running::message(&id, &done, Era::Modern)))
         }
-        Begun::Speaks(running) => match place(mcp) {
+        Begun::Speaks(running) => match mcp.place() {
             Ok(place) => Ok(events::answer(stream::speak(mcp.clone(), running), Some(place))),
             Err(full) => Ok(failed(&full)),
         },
