@@ -12,17 +12,18 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::ask::Ask;
-use super::dispatch::{self, Origin, Work};
+use super::done::{self, Done, error_of};
 use super::exchange::{Asking, Asks, Client, Detach, Exchange, Level, Outbox, patient};
-use super::message::{self, Incoming, Malformed, Request};
+use super::message::{Incoming, Malformed, Request};
 use super::response::{
     accepted, empty, failed, json as json_answer, no_session, refuse_method, refused, single,
 };
 use super::revision::{self, Era};
-use super::running::{self, Done, Running};
+use super::running::Running;
 use super::session::{self, Follow, Refused, Session, SessionAsks};
 use super::stream::{self as bare, Begun};
-use super::{Failure, Mcp, Tasks, events, headers, introduction, reply, task};
+use super::work::{Origin, Work};
+use super::{Failure, Mcp, Tasks, events, headers, introduction, params, reply, task};
 use crate::class::mcp_session::STANDING;
 use crate::error::{Code, Error};
 use crate::limits::MCP_OUTBOX_MAX;
@@ -103,13 +104,13 @@ async fn requested(
     request: Request,
 ) -> Result<Response, Response> {
     let id = request.id.clone();
-    let done = |done: Done| single(ask.takes, StatusCode::OK, running::message(&id, &done, Era::Legacy));
+    let done = |done: Done| single(ask.takes, StatusCode::OK, done::message(&id, &done, Era::Legacy));
     if let Some(answered) = of_session(mcp, ask, session.as_deref(), &request).await {
         return Ok(done(answered));
     }
     let (running, asks) = match start(mcp, ask, session.as_deref(), request, ask.takes.events) {
         Ok(started) => started,
-        Err(failure) => return Ok(done(Err(dispatch::error_of(failure, Era::Legacy)))),
+        Err(failure) => return Ok(done(Err(error_of(failure, Era::Legacy)))),
     };
     let running = match bare::begin(mcp, running).await {
         Begun::Done(ended) => return Ok(done(ended)),
@@ -145,7 +146,7 @@ pub(super) fn start(
     let meta = params.remove("_meta");
     let meta = meta.as_ref().and_then(Json::as_object);
     let idempotency_key = headers::idempotency_key(&ask.headers, meta).map_err(Failure::invalid_params)?;
-    let progress_token = meta.and_then(message::progress_token).filter(|_| told);
+    let progress_token = meta.and_then(params::progress_token).filter(|_| told);
     let origin = Origin { method: method.clone(), body: ask.body.clone() };
     let work = Work::of(mcp, method, params)?;
     let mut caller = ask.caller.clone();
@@ -193,27 +194,23 @@ async fn of_session(mcp: &Mcp, ask: &Ask, session: Option<&Session>, request: &R
     };
     let answered = match &*request.method {
         // A bare request has no log messages, whatever its level.
-        "logging/setLevel" => match (dispatch::text(params, "level"), session) {
+        "logging/setLevel" => match (params::text(params, "level"), session) {
             (Ok(level), Some(session)) => session.set_level(level).await,
             (level, _) => level.map(drop),
         },
-        "resources/subscribe" => match (dispatch::text(params, "uri"), session) {
+        "resources/subscribe" => match (params::text(params, "uri"), session) {
             (Ok(uri), Some(session)) => session.subscribe(mcp, &ask.caller, uri).await,
             (Ok(_), None) => needs_session(),
             (Err(failure), _) => Err(failure),
         },
-        "resources/unsubscribe" => match (dispatch::text(params, "uri"), session) {
+        "resources/unsubscribe" => match (params::text(params, "uri"), session) {
             (Ok(uri), Some(session)) => session.unsubscribe(uri).await,
             (Ok(_), None) => needs_session(),
             (Err(failure), _) => Err(failure),
         },
         _ => return None,
     };
-    Some(
-        answered
-            .map(|()| reply::Result::default())
-            .map_err(|failure| dispatch::error_of(failure, Era::Legacy)),
-    )
+    Some(answered.map(|()| reply::Result::default()).map_err(|failure| error_of(failure, Era::Legacy)))
 }
 
 /// Answers several messages of one body, in their order, with one body.
@@ -259,13 +256,13 @@ async fn batched(mcp: &Mcp, ask: &Ask, session: Option<&Session>, request: Reque
         return reply::error(Some(&id), &error, Era::Legacy);
     }
     if let Some(done) = of_session(mcp, ask, session, &request).await {
-        return running::message(&id, &done, Era::Legacy);
+        return done::message(&id, &done, Era::Legacy);
     }
     let done = match start(mcp, ask, session, request, false) {
         Ok((mut running, _)) => running.done().await,
-        Err(failure) => Err(dispatch::error_of(failure, Era::Legacy)),
+        Err(failure) => Err(error_of(failure, Era::Legacy)),
     };
-    running::message(&id, &done, Era::Legacy)
+    done::message(&id, &done, Era::Legacy)
 }
 
 /// `GET`: the standing stream of a session, or one that was lost.
@@ -353,7 +350,7 @@ pub(super) async fn on_stream(
     match incoming {
         Incoming::Request(request) if request.method == "initialize" => {
             let done = introduce(session, &request.params).await;
-            let done = done.map_err(|failure| dispatch::error_of(failure, Era::Legacy));
+            let done = done.map_err(|failure| error_of(failure, Era::Legacy));
             mcp.known().forget(session.record.name());
             Ok(Some((request, Some(done))))
         }

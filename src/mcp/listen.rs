@@ -15,7 +15,7 @@ use super::events::{self, Event};
 use super::record::Record;
 use super::revision::Era;
 use super::session::{changed, list_changes};
-use super::{Failure, Mcp, reply};
+use super::{Failure, Mcp, reply, task};
 use crate::limits::MCP_SESSION_SUBSCRIPTIONS_MAX;
 use crate::live;
 
@@ -113,7 +113,7 @@ impl Listening {
         }
         let mut tasks = Vec::new();
         for id in texts(wanted, "taskIds")? {
-            if let Some((record, watch)) = self.mcp.follow_task(&ask.caller, &id).await? {
+            if let Some((record, watch)) = task::follow(&self.mcp, &ask.caller, &id).await? {
                 self.changes.push(task_changes(record, watch));
                 tasks.push(id);
             }

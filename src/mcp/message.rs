@@ -59,11 +59,6 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Body, Malformed> {
     }
 }
 
-/// What progress is reported under, of the `_meta` of a request.
-pub(super) fn progress_token(meta: &Map<String, Json>) -> Option<Json> {
-    meta.get("progressToken").filter(|token| token.is_string() || token.is_i64() || token.is_u64()).cloned()
-}
-
 fn malformed(id: Option<Json>, message: impl Into<std::borrow::Cow<'static, str>>) -> Malformed {
     Malformed { id, error: ErrorData::new(ErrorCode::INVALID_REQUEST, message, None) }
 }

@@ -10,14 +10,16 @@ use serde_json::{Map, Value as Json, json};
 use tokio_util::sync::CancellationToken;
 
 use super::ask::Ask;
-use super::dispatch::{Origin, Work};
+use super::done::{self, Done, error_of};
 use super::exchange::{Asking, Client, Detach, Exchange, Level, Outbox, Rounds, patient};
 use super::headers;
-use super::message::{self, Request};
+use super::message::Request;
+use super::params::progress_token;
 use super::response::{failed, single};
 use super::revision::{self, Era};
-use super::running::{self, Done, Running};
+use super::running::Running;
 use super::stream::{self, Begun};
+use super::work::{Origin, Work};
 use super::{Failure, Mcp, Tasks, events, listen, reply, task};
 
 const META_VERSION: &str = "io.modelcontextprotocol/protocolVersion";
@@ -56,7 +58,7 @@ impl Refused {
 
 impl From<Failure> for Refused {
     fn from(failure: Failure) -> Self {
-        let error = super::dispatch::error_of(failure, Era::Modern);
+        let error = error_of(failure, Era::Modern);
         Self(status_of(&error), error)
     }
 }
@@ -133,7 +135,7 @@ async fn begin(mcp: &Mcp, ask: Ask, request: Request) -> Result<Response, Refuse
     match stream::begin(mcp, running).await {
         Begun::Done(done) => {
             let status = status(&done);
-            Ok(single(ask.takes, status, running::message(&id, &done, Era::Modern)))
+            Ok(single(ask.takes, status, done::message(&id, &done, Era::Modern)))
         }
         Begun::Speaks(running) => match mcp.place() {
             Ok(place) => Ok(events::answer(stream::speak(mcp.clone(), running), Some(place))),
@@ -176,8 +178,7 @@ fn check(ask: &Ask, method: &str, params: &mut Map<String, Json>) -> Result<Said
                 .map_err(|_| Refused::malformed(format!("{META_LOG_LEVEL} is no level of log messages")))?,
         ),
     };
-    let progress_token = message::progress_token(meta);
-    Ok(Said { client: Client { info, capabilities }, log_level, progress_token })
+    Ok(Said { client: Client { info, capabilities }, log_level, progress_token: progress_token(meta) })
 }
 
 /// The status that a finished request has.

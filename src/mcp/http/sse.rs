@@ -13,13 +13,13 @@ use serde_json::{Map, Value as Json, json};
 use crate::class::mcp_session::STANDING;
 use crate::error::{Code, Error};
 use crate::mcp::ask::Ask;
+use crate::mcp::done::{self, Done, error_of};
 use crate::mcp::events::{self, Event};
 use crate::mcp::legacy;
 use crate::mcp::message::{self, Body, Malformed, Request as Rpc};
 use crate::mcp::record::Record;
 use crate::mcp::response::{self, accepted, failed, no_session, refused};
 use crate::mcp::revision::Era;
-use crate::mcp::running::{self, Done};
 use crate::mcp::session::{self, Follow, Refused, Session, SessionAsks};
 use crate::mcp::{Mcp, reply};
 
@@ -131,12 +131,12 @@ async fn run(mcp: &Mcp, ask: &Ask, session: &Arc<Session>, request: Rpc) -> Resu
             mcp.spawn(session::run(mcp.clone(), session.clone(), running, asks, None));
             Ok(())
         }
-        Err(failure) => say(session, &id, &Err(crate::mcp::dispatch::error_of(failure, Era::Legacy))).await,
+        Err(failure) => say(session, &id, &Err(error_of(failure, Era::Legacy))).await,
     }
 }
 
 async fn say(session: &Session, id: &Json, done: &Done) -> Result<(), Error> {
-    let text = running::message(id, done, Era::Legacy);
+    let text = done::message(id, done, Era::Legacy);
     let message: Json = serde_json::from_str(&text).unwrap_or(Json::Null);
     session.record.insist("append", json!({ "stream": STANDING, "messages": [message] })).await.map(drop)
 }
