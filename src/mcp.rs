@@ -2,8 +2,9 @@
 //!
 //! What is offered comes from [`Source`]s, joined in a [`Catalog`]; what a running request may do with its client is
 //! an [`Exchange`]. Read in the order of a request: `http` takes it and finds its era, `modern` and `legacy` check what their
-//! revisions ask for, `running` runs it, `dispatch` finds what answers. What outlives a request is an object: a `session`,
-//! a `task`, the key of `state`.
+//! revisions ask for, `running` runs it, `dispatch` finds what answers. Below them lie the words they share: `ask` and
+//! `response` of HTTP, `message` and `reply` of JSON-RPC, `work` and `done` of what a request wants and comes to. What
+//! outlives a request is an object: a `session`, a `task`, the key of `state`.
 //!
 //! The types of the protocol are `rmcp`'s. Its HTTP and its sessions are not: they live in one process,
 //! ours in objects.
@@ -11,6 +12,7 @@
 mod ask;
 mod catalog;
 mod changes;
+mod detached;
 mod dispatch;
 mod done;
 mod events;

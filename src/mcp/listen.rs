@@ -10,11 +10,10 @@ use serde_json::{Map, Value as Json, json};
 use tokio::sync::watch;
 
 use super::ask::Ask;
-use super::catalog::Generations;
+use super::catalog::generations::{Generations, changed, list_changes};
 use super::events::{self, Event};
 use super::record::Record;
 use super::revision::Era;
-use super::session::{changed, list_changes};
 use super::{Failure, Mcp, reply, task};
 use crate::limits::MCP_SESSION_SUBSCRIPTIONS_MAX;
 use crate::live;

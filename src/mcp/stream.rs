@@ -4,11 +4,11 @@
 use futures_util::stream::{self, BoxStream, StreamExt as _};
 
 use super::Mcp;
+use super::detached::make_task;
 use super::done::{self, Done};
 use super::events::Event;
 use super::exchange::Outgoing;
 use super::running::{First, Running};
-use super::task::run::make_task;
 
 /// What came of a request before it said anything, or that it speaks.
 pub(super) enum Begun {

@@ -1,7 +1,5 @@
-//! Tasks: long calls that go on without a connection, each in a record that outlives the node which runs it. Here is what
-//! clients ask of them; `run` makes and runs them, and stands above what it runs.
-
-pub(super) mod run;
+//! Tasks: long calls that go on without a connection, each in a record that outlives the node which runs it. Here is that
+//! record and what clients ask of it; `detached` runs them, and stands above what it runs.
 
 use serde_json::{Map, Value as Json, json};
 
@@ -11,6 +9,7 @@ use super::record::Record;
 use super::{Failure, Mcp, reply};
 use crate::caller::Caller;
 use crate::error::Error;
+use crate::limits::{MCP_TASK_POLL_MS, MCP_TASK_TTL_MS};
 use crate::live::Subscription;
 
 /// The class that tasks are objects of.
@@ -28,6 +27,17 @@ pub(super) fn knows_tasks(client: &Client) -> bool {
 /// What a client that does not know tasks is refused with.
 pub(super) fn needs_tasks() -> Failure {
     missing_capability(json!({ "extensions": { EXTENSION: {} } }))
+}
+
+/// Begins the record of a task; with how it is shown.
+pub(super) async fn begin(mcp: &Mcp, caller: &Caller) -> Result<(Record, Map<String, Json>), Error> {
+    let record = mcp.record(caller, CLASS, &Record::fresh_name());
+    let record = record.expect("hex digits are a name");
+    let params = json!({ "ttl_ms": MCP_TASK_TTL_MS, "poll_ms": MCP_TASK_POLL_MS });
+    match record.call("begin", params).await? {
+        Json::Object(shown) => Ok((record, shown)),
+        other => unreachable!("a task is shown as an object, not {other}"),
+    }
 }
 
 /// `tasks/get`, `tasks/update` and `tasks/cancel`.

@@ -9,28 +9,25 @@ use parking_lot::Mutex;
 use serde_json::{Map, Value as Json, json};
 use tokio::time::{MissedTickBehavior, interval};
 
-use super::CLASS;
-use crate::caller::Caller;
+use super::done::{Done, stopped};
+use super::exchange::{Asks, Question};
+use super::pending::Pending;
+use super::record::{Record, field};
+use super::reply::{self, Kind};
+use super::revision::Era;
+use super::running::Running;
+use super::{Failure, Mcp, task};
 use crate::class::mcp_task::{answered_input, is_over};
-use crate::error::Error;
-use crate::limits::{MCP_RENEW_EVERY_MS, MCP_TASK_POLL_MS, MCP_TASK_TTL_MS};
+use crate::limits::MCP_RENEW_EVERY_MS;
 use crate::live::{Event, Opening, Subscription};
-use crate::mcp::done::{Done, stopped};
-use crate::mcp::exchange::{Asks, Question};
-use crate::mcp::pending::Pending;
-use crate::mcp::record::{Record, field};
-use crate::mcp::reply::{self, Kind};
-use crate::mcp::revision::Era;
-use crate::mcp::running::Running;
-use crate::mcp::{Failure, Mcp};
 use crate::object::{Key, Value, Version};
 
 /// Makes a running request a task, which goes on from here; gives the result that says so. The request is given back
 /// if that cannot be.
-pub(in crate::mcp) async fn make_task(mcp: &Mcp, mut running: Running) -> Result<Done, Running> {
+pub(super) async fn make_task(mcp: &Mcp, mut running: Running) -> Result<Done, Running> {
     running.settle();
     let exchange = running.exchange.clone();
-    match begin(mcp, &exchange.caller).await {
+    match task::begin(mcp, &exchange.caller).await {
         Ok((record, shown)) => {
             let pending = Arc::new(Pending::default());
             let asks = TaskAsks { record: record.clone(), pending: pending.clone(), asked: Mutex::default() };
@@ -44,16 +41,6 @@ pub(in crate::mcp) async fn make_task(mcp: &Mcp, mut running: Running) -> Result
             exchange.detach.settle(Err(error.into()));
             Err(running)
         }
-    }
-}
-
-async fn begin(mcp: &Mcp, caller: &Caller) -> Result<(Record, Map<String, Json>), Error> {
-    let record = mcp.record(caller, CLASS, &Record::fresh_name());
-    let record = record.expect("hex digits are a name");
-    let params = json!({ "ttl_ms": MCP_TASK_TTL_MS, "poll_ms": MCP_TASK_POLL_MS });
-    match record.call("begin", params).await? {
-        Json::Object(shown) => Ok((record, shown)),
-        other => unreachable!("a task is shown as an object, not {other}"),
     }
 }
 
