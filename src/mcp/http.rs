@@ -16,13 +16,16 @@ use super::response::{accepted, failed, json, refuse_method};
 use super::revision::{self, Era};
 use super::{Mcp, legacy, modern, reply};
 
-pub(super) fn router(mcp: &Mcp) -> Router {
-    Router::new()
-        .route("/mcp", any(endpoint))
-        .route("/mcp/initialize", post(posted).fallback(only_post))
-        .route("/mcp/sse", get(sse::open).fallback(only_get))
-        .route("/mcp/messages", post(sse::posted).fallback(only_post))
-        .with_state(mcp.clone())
+impl Mcp {
+    /// Its routes, to be merged with those of other surfaces.
+    pub fn router(&self) -> Router {
+        Router::new()
+            .route("/mcp", any(endpoint))
+            .route("/mcp/initialize", post(posted).fallback(only_post))
+            .route("/mcp/sse", get(sse::open).fallback(only_get))
+            .route("/mcp/messages", post(sse::posted).fallback(only_post))
+            .with_state(self.clone())
+    }
 }
 
 async fn endpoint(state: State<Mcp>, request: Request) -> Response {

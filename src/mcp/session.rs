@@ -1,6 +1,6 @@
 //! Sessions of the older revisions: found, begun, used, ended. Each is an object, so any node serves its next request.
 
-mod known;
+pub(super) mod known;
 mod run;
 mod standing;
 
@@ -16,7 +16,6 @@ use crate::caller::Caller;
 use crate::error::Error;
 use crate::object::Version;
 
-pub(super) use known::Known;
 pub(super) use run::{SessionAsks, run};
 pub(super) use standing::{Follow, Refused};
 
