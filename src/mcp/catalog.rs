@@ -3,6 +3,8 @@
 //! A source is asked by name; the catalog knows which has what. Lists are made once a generation and kept as the text
 //! that is sent, for most clients begin with them.
 
+pub(super) mod generations;
+
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
@@ -17,10 +19,13 @@ use rmcp::model::{
 use serde_json::{Map, Value as Json};
 use tokio::sync::watch;
 
+use self::generations::total;
 use super::headers::{self, Mirrored};
 use super::{Exchange, Failure};
 use crate::caller::Caller;
 use crate::error::Error;
+
+pub use generations::Generations;
 
 /// Arguments of a tool or prompt.
 pub type Arguments = Map<String, Json>;
@@ -112,17 +117,6 @@ pub struct Followed {
     pub version: u64,
     /// Each change, with the version after it. It ends when the server does.
     pub changes: BoxStream<'static, u64>,
-}
-
-/// How often each list of a source has changed.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Generations {
-    /// The tools.
-    pub tools: u64,
-    /// The resources and their templates.
-    pub resources: u64,
-    /// The prompts.
-    pub prompts: u64,
 }
 
 /// What one part of the server offers. Every method but [`Source::name`] has a default: offers none of it.
@@ -313,17 +307,6 @@ impl Catalog {
         }
         Err(Failure::no_resource(uri))
     }
-}
-
-fn total(changing: &[watch::Receiver<Generations>]) -> Generations {
-    changing.iter().fold(Generations::default(), |total, source| {
-        let more = *source.borrow();
-        Generations {
-            tools: total.tools + more.tools,
-            resources: total.resources + more.resources,
-            prompts: total.prompts + more.prompts,
-        }
-    })
 }
 
 impl Listed {

@@ -1,17 +1,19 @@
 //! From a method to its answer: what every revision has, over the catalog.
 
 use std::fmt::Write as _;
-use std::sync::Arc;
 use std::time::Instant;
 
 use rmcp::model::{CompleteRequestParams, ErrorCode, ErrorData};
 use serde_json::{Map, Value as Json, json};
 
 use super::catalog::{Arguments, Listed, Source, Tool};
-use super::exchange::{Asking, Era, Exchange};
-use super::headers::Mirrored;
+use super::done::{Done, error_of};
+use super::exchange::{Asking, Exchange};
+use super::params::{arguments, text};
 use super::reply::{self, Cache, Kind};
-use super::{Failure, Mcp};
+use super::revision::Era;
+use super::work::{Origin, Work};
+use super::{Failure, Mcp, introduction, task};
 use crate::limits::MCP_PAGE;
 
 /// How long a client may keep a list: it is told when one changes.
@@ -19,44 +21,17 @@ const LISTS: Cache = Cache { ttl_ms: 300_000, scope: "public" };
 /// What a resource says now may be old at once.
 const NOW: Cache = Cache { ttl_ms: 0, scope: "private" };
 
-/// What a request asks for, as far as it is known before it runs.
-pub(super) enum Work {
-    /// A tool is called.
-    Tool { source: Arc<dyn Source>, tool: Arc<Tool>, mirrored: Arc<[Mirrored]>, arguments: Arguments },
-    /// Anything else.
-    Other { method: String, params: Map<String, Json> },
-}
-
-impl Work {
-    /// Finds the tool of a call.
-    pub(super) fn of(mcp: &Mcp, method: String, mut params: Map<String, Json>) -> Result<Self, Failure> {
-        if method != "tools/call" {
-            return Ok(Self::Other { method, params });
-        }
-        let Some(Json::String(name)) = params.remove("name") else {
-            return Err(Failure::invalid_params("tools/call has the parameter name, a text"));
-        };
-        let arguments = arguments(&mut params)?;
-        let listed = mcp.catalog().listed();
-        let unknown = || mcp.catalog().why_not(&name);
-        let named = listed.tool(&name).ok_or_else(unknown)?;
-        let source = mcp.catalog().source(named.place).ok_or_else(unknown)?.clone();
-        Ok(Self::Tool { source, tool: named.tool.clone(), mirrored: named.mirrored.clone(), arguments })
+/// Does what is asked for; an answer is a result, an error, or what the client is asked first.
+pub(super) async fn run(mcp: &Mcp, exchange: &Exchange, work: Work, origin: &Origin) -> Done {
+    match mcp.work(exchange, work).await {
+        Err(Failure::InputRequired) => mcp.input_required(exchange, origin).await,
+        answered => answered,
     }
-}
-
-/// The `arguments` of a tool or prompt; none are `{}`.
-fn arguments(params: &mut Map<String, Json>) -> Result<Arguments, Failure> {
-    match params.remove("arguments") {
-        None | Some(Json::Null) => Ok(Map::new()),
-        Some(Json::Object(arguments)) => Ok(arguments),
-        Some(_) => Err(Failure::invalid_params("arguments is a JSON object")),
-    }
+    .map_err(|failure| error_of(failure, exchange.era))
 }
 
 impl Mcp {
-    /// Does what is asked for.
-    pub(super) async fn work(&self, exchange: &Exchange, work: Work) -> Result<reply::Result, Failure> {
+    async fn work(&self, exchange: &Exchange, work: Work) -> Result<reply::Result, Failure> {
         match work {
             Work::Tool { source, tool, arguments, .. } => {
                 self.call(exchange, &*source, &tool, arguments).await
@@ -121,9 +96,9 @@ impl Mcp {
                 Ok(reply::Result::of(&prompt))
             }
             "completion/complete" => self.complete(exchange, params).await,
-            "server/discover" if exchange.era == Era::Modern => Ok(super::modern::discover()),
+            "server/discover" if exchange.era == Era::Modern => Ok(introduction::discover()),
             "tasks/get" | "tasks/update" | "tasks/cancel" if exchange.era == Era::Modern => {
-                self.task_method(exchange, method, &params).await
+                task::answer(self, exchange, method, &params).await
             }
             "ping" if exchange.era == Era::Legacy => Ok(reply::Result::default()),
             _ => Err(unknown_method(method)),
@@ -200,22 +175,6 @@ impl Mcp {
         Ok(reply::Result::of_fields(r#""completion":{"values":[],"total":0,"hasMore":false}"#))
     }
 
-    /// The answer to a request, as the text that is sent: a result, an error, or what the client is asked first.
-    pub(super) async fn answer(
-        &self,
-        exchange: &Exchange,
-        origin: &Origin,
-        answered: Result<reply::Result, Failure>,
-    ) -> Result<reply::Result, ErrorData> {
-        match answered {
-            Ok(result) => Ok(result),
-            Err(Failure::InputRequired) => {
-                self.input_required(exchange, origin).await.map_err(|failure| error_of(failure, exchange.era))
-            }
-            Err(failure) => Err(error_of(failure, exchange.era)),
-        }
-    }
-
     async fn input_required(&self, exchange: &Exchange, origin: &Origin) -> Result<reply::Result, Failure> {
         let Asking::Rounds(rounds) = &exchange.asking else {
             return Err(Failure::internal(
@@ -244,24 +203,6 @@ impl Mcp {
     }
 }
 
-/// The body that a request came in: read again in the rare case that its parameters are needed once more.
-#[derive(Clone)]
-pub(super) struct Origin {
-    pub(super) method: String,
-    pub(super) body: bytes::Bytes,
-}
-
-impl Origin {
-    fn params(&self) -> Map<String, Json> {
-        let parsed = crate::object::parse_json(&self.body).ok();
-        let params = parsed.and_then(|mut body| body.get_mut("params").map(Json::take));
-        match params {
-            Some(Json::Object(params)) => params,
-            _ => Map::new(),
-        }
-    }
-}
-
 impl reply::Result {
     /// What the types of the protocol write of it themselves, and this server writes once.
     fn without_cache_fields(self) -> Self {
@@ -284,25 +225,8 @@ impl Listed {
     }
 }
 
-/// The error that a failure is sent as.
-pub(super) fn error_of(failure: Failure, era: Era) -> ErrorData {
-    match failure {
-        Failure::Rpc(error) => reply::fitted(error, era),
-        Failure::Cancelled => ErrorData::new(ErrorCode::INTERNAL_ERROR, "the request was cancelled", None),
-        Failure::InputRequired => {
-            ErrorData::internal_error("what is asked of the client was not passed on", None)
-        }
-    }
-}
-
-pub(super) fn unknown_method(method: &str) -> Failure {
+fn unknown_method(method: &str) -> Failure {
     Failure::Rpc(ErrorData::new(ErrorCode::METHOD_NOT_FOUND, format!("Method not found: {method}"), None))
-}
-
-/// A parameter that is a text.
-pub(super) fn text<'a>(params: &'a Map<String, Json>, name: &str) -> Result<&'a str, Failure> {
-    let missing = || Failure::invalid_params(format!("the parameter {name} is required, a text"));
-    params.get(name).and_then(Json::as_str).ok_or_else(missing)
 }
 
 fn cached(fields: String, cache: Cache) -> reply::Result {

@@ -22,6 +22,7 @@ use serde_json::{Map, Value as Json, json};
 use tokio_util::sync::CancellationToken;
 
 use super::Failure;
+use super::revision::Era;
 use crate::caller::Caller;
 use crate::limits::MCP_CALL_MAX;
 use crate::object::idempotency::IdempotencyKey;
@@ -31,15 +32,6 @@ pub use level::Level;
 pub(super) use outbox::{Outbox, Outgoing};
 pub use question::Question;
 pub(super) use question::missing_capability;
-
-/// A family of revisions of the protocol.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Era {
-    /// 2025-11-25 and before: a handshake, then requests within its session; or a bare request without either.
-    Legacy,
-    /// 2026-07-28: each request says all that it needs.
-    Modern,
-}
 
 /// What a client said of itself.
 #[derive(Debug, Clone, Default)]
@@ -104,7 +96,7 @@ impl Exchange {
 
     /// People may take longer to answer than a request may last.
     fn extend(&self) {
-        self.extended.get_or_init(|| self.caller.until(Instant::now() + MCP_CALL_MAX));
+        self.extended.get_or_init(|| patient(&self.caller));
     }
 
     /// Which revisions its client speaks.
@@ -255,6 +247,11 @@ impl Exchange {
     pub async fn cancelled(&self) {
         self.cancelled.cancelled().await;
     }
+}
+
+/// The same caller for what may take long.
+pub(super) fn patient(caller: &Caller) -> Caller {
+    caller.until(Instant::now() + MCP_CALL_MAX)
 }
 
 /// Tells a client how far its request is.

@@ -11,23 +11,23 @@ use serde_json::{Map, Value as Json, json};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use super::dispatch::{self, Origin, Work};
-use super::exchange::{Asking, Asks, Client, Detach, Era, Exchange, Level, Outbox};
-use super::http::{
-    Ask, accepted, empty, failed, json as json_answer, patient, place, refuse_method, refused, single,
-};
+use super::ask::Ask;
+use super::done::{self, Done, error_of};
+use super::exchange::{Asking, Asks, Client, Detach, Exchange, Level, Outbox, patient};
 use super::message::{Incoming, Malformed, Request};
-use super::running::{self, Done, Running};
+use super::response::{
+    accepted, empty, failed, json as json_answer, no_session, refuse_method, refused, single,
+};
+use super::revision::{self, Era};
+use super::running::Running;
 use super::session::{self, Follow, Refused, Session, SessionAsks};
 use super::stream::{self as bare, Begun};
-use super::{Failure, INSTRUCTIONS, Mcp, SERVER_INFO, Tasks, events, headers, modern, reply, task};
+use super::work::{Origin, Work};
+use super::{Failure, Mcp, Tasks, events, headers, introduction, params, reply, task};
 use crate::class::mcp_session::STANDING;
 use crate::error::{Code, Error};
 use crate::limits::MCP_OUTBOX_MAX;
 
-/// The revisions, the oldest first.
-pub(super) const VERSIONS: [&str; 4] = ["2024-11-05", "2025-03-26", "2025-06-18", "2025-11-25"];
-const LATEST: &str = "2025-11-25";
 /// The only revision whose bodies may be several messages.
 const BATCHES: &str = "2025-03-26";
 
@@ -59,34 +59,23 @@ async fn session_of(mcp: &Mcp, ask: &Ask) -> Result<Option<Session>, Response> {
     let Some(id) = headers::text(&ask.headers, headers::SESSION_ID) else { return Ok(None) };
     match mcp.session(&ask.caller, id).await {
         Ok(Some(session)) => Ok(Some(session)),
-        Ok(None) => Err(refused(StatusCode::NOT_FOUND, ErrorCode(-32001), "Session not found")),
+        Ok(None) => Err(no_session()),
         Err(error) => Err(failed(&error)),
     }
 }
 
 async fn initialize(mcp: &Mcp, ask: &Ask, request: &Request) -> Response {
-    let wanted = request.params.get("protocolVersion").and_then(Json::as_str).unwrap_or(LATEST);
-    let version = if VERSIONS.contains(&wanted) { wanted } else { LATEST };
+    let version = revision::agreed(request.params.get("protocolVersion").and_then(Json::as_str));
     let begun = mcp.begin_session(&ask.caller, version, &session::kept_client(&request.params)).await;
     let record = match begun {
         Ok(record) => record,
         Err(error) => return failed(&error),
     };
-    let text = reply::result(&request.id, &greeting(version), Era::Legacy);
+    let text = reply::result(&request.id, &introduction::greeting(version), Era::Legacy);
     let mut response = single(ask.takes, StatusCode::OK, text);
     let id = HeaderValue::from_str(record.name()).expect("hex digits make a header");
     response.headers_mut().insert(headers::SESSION_ID, id);
     response
-}
-
-/// What `initialize` is answered.
-fn greeting(version: &str) -> reply::Result {
-    let capabilities = modern::capabilities(Era::Legacy);
-    let mut fields =
-        format!(r#""protocolVersion":"{version}","capabilities":{capabilities},"serverInfo":{SERVER_INFO}"#);
-    fields.push_str(r#","instructions":"#);
-    reply::push_text(&mut fields, INSTRUCTIONS);
-    reply::Result::of_fields(fields)
 }
 
 /// A notification, or the client's answer to a question.
@@ -115,19 +104,19 @@ async fn requested(
     request: Request,
 ) -> Result<Response, Response> {
     let id = request.id.clone();
-    let done = |done: Done| single(ask.takes, StatusCode::OK, running::message(&id, &done, Era::Legacy));
+    let done = |done: Done| single(ask.takes, StatusCode::OK, done::message(&id, &done, Era::Legacy));
     if let Some(answered) = of_session(mcp, ask, session.as_deref(), &request).await {
         return Ok(done(answered));
     }
     let (running, asks) = match start(mcp, ask, session.as_deref(), request, ask.takes.events) {
         Ok(started) => started,
-        Err(failure) => return Ok(done(Err(dispatch::error_of(failure, Era::Legacy)))),
+        Err(failure) => return Ok(done(Err(error_of(failure, Era::Legacy)))),
     };
     let running = match bare::begin(mcp, running).await {
         Begun::Done(ended) => return Ok(done(ended)),
         Begun::Speaks(running) => running,
     };
-    let place = place(mcp).map_err(|full| failed(&full))?;
+    let place = mcp.place().map_err(|full| failed(&full))?;
     let Some(session) = session else {
         return Ok(events::answer(bare::speak(mcp.clone(), running), Some(place)));
     };
@@ -157,7 +146,7 @@ pub(super) fn start(
     let meta = params.remove("_meta");
     let meta = meta.as_ref().and_then(Json::as_object);
     let idempotency_key = headers::idempotency_key(&ask.headers, meta).map_err(Failure::invalid_params)?;
-    let progress_token = meta.and_then(modern::progress_token).filter(|_| told);
+    let progress_token = meta.and_then(params::progress_token).filter(|_| told);
     let origin = Origin { method: method.clone(), body: ask.body.clone() };
     let work = Work::of(mcp, method, params)?;
     let mut caller = ask.caller.clone();
@@ -205,27 +194,23 @@ async fn of_session(mcp: &Mcp, ask: &Ask, session: Option<&Session>, request: &R
     };
     let answered = match &*request.method {
         // A bare request has no log messages, whatever its level.
-        "logging/setLevel" => match (dispatch::text(params, "level"), session) {
+        "logging/setLevel" => match (params::text(params, "level"), session) {
             (Ok(level), Some(session)) => session.set_level(level).await,
             (level, _) => level.map(drop),
         },
-        "resources/subscribe" => match (dispatch::text(params, "uri"), session) {
+        "resources/subscribe" => match (params::text(params, "uri"), session) {
             (Ok(uri), Some(session)) => session.subscribe(mcp, &ask.caller, uri).await,
             (Ok(_), None) => needs_session(),
             (Err(failure), _) => Err(failure),
         },
-        "resources/unsubscribe" => match (dispatch::text(params, "uri"), session) {
+        "resources/unsubscribe" => match (params::text(params, "uri"), session) {
             (Ok(uri), Some(session)) => session.unsubscribe(uri).await,
             (Ok(_), None) => needs_session(),
             (Err(failure), _) => Err(failure),
         },
         _ => return None,
     };
-    Some(
-        answered
-            .map(|()| reply::Result::default())
-            .map_err(|failure| dispatch::error_of(failure, Era::Legacy)),
-    )
+    Some(answered.map(|()| reply::Result::default()).map_err(|failure| error_of(failure, Era::Legacy)))
 }
 
 /// Answers several messages of one body, in their order, with one body.
@@ -271,13 +256,13 @@ async fn batched(mcp: &Mcp, ask: &Ask, session: Option<&Session>, request: Reque
         return reply::error(Some(&id), &error, Era::Legacy);
     }
     if let Some(done) = of_session(mcp, ask, session, &request).await {
-        return running::message(&id, &done, Era::Legacy);
+        return done::message(&id, &done, Era::Legacy);
     }
     let done = match start(mcp, ask, session, request, false) {
         Ok((mut running, _)) => running.done().await,
-        Err(failure) => Err(dispatch::error_of(failure, Era::Legacy)),
+        Err(failure) => Err(error_of(failure, Era::Legacy)),
     };
-    running::message(&id, &done, Era::Legacy)
+    done::message(&id, &done, Era::Legacy)
 }
 
 /// `GET`: the standing stream of a session, or one that was lost.
@@ -297,7 +282,7 @@ pub(super) async fn resume(mcp: Mcp, ask: Ask) -> Response {
         Ok(None) => return refuse_method("POST"),
         Err(refusal) => return refusal,
     };
-    let place = match place(&mcp) {
+    let place = match mcp.place() {
         Ok(place) => place,
         Err(full) => return failed(&full),
     };
@@ -339,7 +324,7 @@ pub(super) async fn end(mcp: Mcp, ask: Ask) -> Response {
     };
     match mcp.end_session(&ask.caller, id).await {
         Ok(true) => empty(StatusCode::NO_CONTENT),
-        Ok(false) => refused(StatusCode::NOT_FOUND, ErrorCode(-32001), "Session not found"),
+        Ok(false) => no_session(),
         Err(error) => failed(&error),
     }
 }
@@ -349,11 +334,10 @@ pub(super) async fn introduce(
     session: &Session,
     params: &Map<String, Json>,
 ) -> Result<reply::Result, Failure> {
-    let wanted = params.get("protocolVersion").and_then(Json::as_str).unwrap_or(LATEST);
-    let version = if VERSIONS.contains(&wanted) { wanted } else { LATEST };
+    let version = revision::agreed(params.get("protocolVersion").and_then(Json::as_str));
     let client = session::kept_client(params);
     session.record.call("introduce", json!({ "version": version, "client": client })).await?;
-    Ok(greeting(version))
+    Ok(introduction::greeting(version))
 }
 
 /// The notice or answer of a client on a stream, and what a session answers itself.
@@ -366,7 +350,7 @@ pub(super) async fn on_stream(
     match incoming {
         Incoming::Request(request) if request.method == "initialize" => {
             let done = introduce(session, &request.params).await;
-            let done = done.map_err(|failure| dispatch::error_of(failure, Era::Legacy));
+            let done = done.map_err(|failure| error_of(failure, Era::Legacy));
             mcp.known().forget(session.record.name());
             Ok(Some((request, Some(done))))
         }

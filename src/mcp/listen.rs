@@ -9,12 +9,12 @@ use futures_util::stream::{self, BoxStream, SelectAll, StreamExt as _};
 use serde_json::{Map, Value as Json, json};
 use tokio::sync::watch;
 
-use super::catalog::Generations;
+use super::ask::Ask;
+use super::catalog::generations::{Generations, changed, list_changes};
 use super::events::{self, Event};
-use super::http::{Ask, place};
 use super::record::Record;
-use super::session::{changed, list_changes};
-use super::{Failure, Mcp, reply};
+use super::revision::Era;
+use super::{Failure, Mcp, reply, task};
 use crate::limits::MCP_SESSION_SUBSCRIPTIONS_MAX;
 use crate::live;
 
@@ -65,7 +65,7 @@ pub(super) async fn open(
             "subscriptions/listen has the parameter notifications, an object",
         ));
     };
-    let place = place(mcp)?;
+    let place = mcp.place()?;
     let is_wanted = |name: &str| wanted.get(name).and_then(Json::as_bool) == Some(true);
     let lists = LISTS.iter().filter(|(name, _)| is_wanted(name));
     let mut listening = Listening {
@@ -112,7 +112,7 @@ impl Listening {
         }
         let mut tasks = Vec::new();
         for id in texts(wanted, "taskIds")? {
-            if let Some((record, watch)) = self.mcp.follow_task(&ask.caller, &id).await? {
+            if let Some((record, watch)) = task::follow(&self.mcp, &ask.caller, &id).await? {
                 self.changes.push(task_changes(record, watch));
                 tasks.push(id);
             }
@@ -146,7 +146,7 @@ impl Listening {
                     self.over = true;
                     let mut end = reply::Result::default();
                     end.meta.insert(SUBSCRIPTION_ID.to_owned(), self.id.clone());
-                    let text = reply::result(&self.id, &end, super::Era::Modern);
+                    let text = reply::result(&self.id, &end, Era::Modern);
                     return Some(Event::passing(text));
                 }
                 Some(change) = self.changes.next(), if !self.changes.is_empty() => self.tell(change).await,

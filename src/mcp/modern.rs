@@ -9,17 +9,18 @@ use rmcp::model::{ClientCapabilities, ErrorCode, ErrorData, Implementation};
 use serde_json::{Map, Value as Json, json};
 use tokio_util::sync::CancellationToken;
 
-use super::dispatch::{Origin, Work};
-use super::exchange::{Asking, Client, Detach, Era, Exchange, Level, Outbox};
+use super::ask::Ask;
+use super::done::{self, Done, error_of};
+use super::exchange::{Asking, Client, Detach, Exchange, Level, Outbox, Rounds, patient};
 use super::headers;
-use super::http::{Ask, failed, patient, place, single};
 use super::message::Request;
-use super::running::{self, Done, Running};
+use super::params::progress_token;
+use super::response::{failed, single};
+use super::revision::{self, Era};
+use super::running::Running;
 use super::stream::{self, Begun};
-use super::{Failure, INSTRUCTIONS, Mcp, Tasks, events, legacy, listen, reply, task};
-
-/// The revision.
-pub(super) const VERSION: &str = "2026-07-28";
+use super::work::{Origin, Work};
+use super::{Failure, Mcp, Tasks, events, listen, reply, task};
 
 const META_VERSION: &str = "io.modelcontextprotocol/protocolVersion";
 const META_CLIENT: &str = "io.modelcontextprotocol/clientInfo";
@@ -48,7 +49,7 @@ impl Refused {
     }
 
     fn version(requested: &str) -> Self {
-        let supported: Vec<_> = supported().collect();
+        let supported: Vec<_> = revision::all().collect();
         let data = json!({ "supported": supported, "requested": requested });
         let code = ErrorCode::UNSUPPORTED_PROTOCOL_VERSION;
         Self(StatusCode::BAD_REQUEST, ErrorData::new(code, "Unsupported protocol version", Some(data)))
@@ -57,14 +58,9 @@ impl Refused {
 
 impl From<Failure> for Refused {
     fn from(failure: Failure) -> Self {
-        let error = super::dispatch::error_of(failure, Era::Modern);
+        let error = error_of(failure, Era::Modern);
         Self(status_of(&error), error)
     }
-}
-
-/// All revisions that are served, the newest first.
-fn supported() -> impl Iterator<Item = &'static str> {
-    std::iter::once(VERSION).chain(legacy::VERSIONS.iter().rev().copied())
 }
 
 /// What a request says of itself in `_meta`.
@@ -99,7 +95,7 @@ async fn begin(mcp: &Mcp, ask: Ask, request: Request) -> Result<Response, Refuse
         let rounds = if bring {
             mcp.seal().open(mcp.runtime(), &ask.caller, &method, &mut params).await?
         } else {
-            super::exchange::Rounds::default()
+            Rounds::default()
         };
         Asking::Rounds(Mutex::new(rounds))
     } else {
@@ -139,9 +135,9 @@ async fn begin(mcp: &Mcp, ask: Ask, request: Request) -> Result<Response, Refuse
     match stream::begin(mcp, running).await {
         Begun::Done(done) => {
             let status = status(&done);
-            Ok(single(ask.takes, status, running::message(&id, &done, Era::Modern)))
+            Ok(single(ask.takes, status, done::message(&id, &done, Era::Modern)))
         }
-        Begun::Speaks(running) => match place(mcp) {
+        Begun::Speaks(running) => match mcp.place() {
             Ok(place) => Ok(events::answer(stream::speak(mcp.clone(), running), Some(place))),
             Err(full) => Ok(failed(&full)),
         },
@@ -154,7 +150,7 @@ fn check(ask: &Ask, method: &str, params: &mut Map<String, Json>) -> Result<Said
     let header = header.ok_or_else(|| Refused::mismatch("the header MCP-Protocol-Version is missing"))?;
     let meta = params.get("_meta").and_then(Json::as_object);
     let version = meta.and_then(|meta| meta.get(META_VERSION)).and_then(Json::as_str);
-    if version.is_none() && !supported().any(|known| known == header) {
+    if version.is_none() && !revision::all().any(|known| known == header) {
         return Err(Refused::version(header));
     }
     let missing = |name: &str| Refused::malformed(format!("Invalid params: _meta has no {name}"));
@@ -167,7 +163,7 @@ fn check(ask: &Ask, method: &str, params: &mut Map<String, Json>) -> Result<Said
             format!("MCP-Protocol-Version header value {header:?} does not match body value {version:?}");
         return Err(Refused::mismatch(&detail));
     }
-    if version != VERSION {
+    if version != revision::MODERN {
         return Err(Refused::version(version));
     }
     headers::compare(&ask.headers, method, params).map_err(|detail| Refused::mismatch(&detail))?;
@@ -182,13 +178,7 @@ fn check(ask: &Ask, method: &str, params: &mut Map<String, Json>) -> Result<Said
                 .map_err(|_| Refused::malformed(format!("{META_LOG_LEVEL} is no level of log messages")))?,
         ),
     };
-    let progress_token = progress_token(meta);
-    Ok(Said { client: Client { info, capabilities }, log_level, progress_token })
-}
-
-/// What progress is reported under.
-pub(super) fn progress_token(meta: &Map<String, Json>) -> Option<Json> {
-    meta.get("progressToken").filter(|token| token.is_string() || token.is_i64() || token.is_u64()).cloned()
+    Ok(Said { client: Client { info, capabilities }, log_level, progress_token: progress_token(meta) })
 }
 
 /// The status that a finished request has.
@@ -204,26 +194,4 @@ fn status_of(error: &ErrorData) -> StatusCode {
         | ErrorCode::UNSUPPORTED_PROTOCOL_VERSION => StatusCode::BAD_REQUEST,
         _ => StatusCode::OK,
     }
-}
-
-/// `server/discover`.
-pub(super) fn discover() -> reply::Result {
-    let versions: Vec<_> = supported().collect();
-    let object = json!({
-        "supportedVersions": versions, "capabilities": capabilities(Era::Modern), "instructions": INSTRUCTIONS,
-    });
-    let cache = Some(reply::Cache { ttl_ms: 3_600_000, scope: "public" });
-    reply::Result { cache, ..reply::Result::of(&object) }
-}
-
-/// What the server can do.
-pub(super) fn capabilities(era: Era) -> Json {
-    let mut capabilities = json!({
-        "tools": { "listChanged": true }, "resources": { "subscribe": true, "listChanged": true },
-        "prompts": { "listChanged": true }, "logging": {}, "completions": {},
-    });
-    if let (Era::Modern, Some(capabilities)) = (era, capabilities.as_object_mut()) {
-        capabilities.insert("extensions".to_owned(), json!({ task::EXTENSION: {} }));
-    }
-    capabilities
 }

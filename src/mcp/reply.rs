@@ -6,7 +6,11 @@ use rmcp::model::{ErrorCode, ErrorData};
 use serde_json::{Map, Value as Json};
 
 use super::catalog::ToolAnswer;
-use super::exchange::Era;
+use super::revision::Era;
+
+/// The server's name and version, as every result of the newest revision says them.
+pub(super) const SERVER_INFO: &str =
+    concat!(r#"{"name":"stead","title":"Stead","version":""#, env!("CARGO_PKG_VERSION"), r#""}"#);
 
 /// The result of a request, before it is known to whom it goes.
 #[derive(Debug, Clone, Default)]
@@ -100,7 +104,7 @@ impl Result {
                 write!(text, r#","ttlMs":{ttl_ms},"cacheScope":"{scope}""#).expect("a string takes all");
             }
             text.push_str(r#","_meta":{"io.modelcontextprotocol/serverInfo":"#);
-            text.push_str(super::SERVER_INFO);
+            text.push_str(SERVER_INFO);
             if !self.meta.is_empty() {
                 text.push(',');
                 text.push_str(inner(&Json::Object(self.meta.clone()).to_string()));

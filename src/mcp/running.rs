@@ -4,17 +4,14 @@ use std::sync::Arc;
 
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
-use rmcp::model::ErrorData;
 use serde_json::Value as Json;
 
-use super::Mcp;
-use super::dispatch::{Origin, Work};
-use super::exchange::{Era, Exchange};
-use super::reply;
+use super::done::Done;
+use super::exchange::Exchange;
+use super::revision::Era;
+use super::work::{Origin, Work};
+use super::{Mcp, dispatch};
 use crate::limits::MCP_TASK_AFTER;
-
-/// What a request came to.
-pub(super) type Done = Result<reply::Result, ErrorData>;
 
 /// A request that runs. Dropping it ends it.
 pub(super) struct Running {
@@ -40,10 +37,7 @@ impl Running {
         let exchange = Arc::new(exchange);
         let settled = !exchange.detach.may();
         let (mcp, within) = (mcp.clone(), exchange.clone());
-        let call = async move {
-            let answered = mcp.work(&within, work).await;
-            mcp.answer(&within, &origin, answered).await
-        };
+        let call = async move { dispatch::run(&mcp, &within, work, &origin).await };
         Self { exchange, id, call: call.boxed(), settled }
     }
 
@@ -84,13 +78,5 @@ impl Running {
 
     pub(super) fn era(&self) -> Era {
         self.exchange.era
-    }
-}
-
-/// The message that says what a request came to.
-pub(super) fn message(id: &Json, done: &Done, era: Era) -> String {
-    match done {
-        Ok(result) => reply::result(id, result, era),
-        Err(error) => reply::error(Some(id), error, era),
     }
 }

@@ -1,14 +1,11 @@
 //! Sessions of the older revisions: found, begun, used, ended. Each is an object, so any node serves its next request.
 
+pub(super) mod known;
 mod run;
 mod standing;
 
-use std::num::NonZeroUsize;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
-use lru::LruCache;
-use parking_lot::Mutex;
 use rmcp::model::{ClientCapabilities, Implementation};
 use serde_json::{Map, Value as Json, json};
 
@@ -20,17 +17,12 @@ use crate::error::Error;
 use crate::object::Version;
 
 pub(super) use run::{SessionAsks, run};
-pub(super) use standing::{Follow, Refused, changed, list_changes};
+pub(super) use standing::{Follow, Refused};
 
 /// The class that sessions are objects of.
 const CLASS: &str = "mcp-session";
-/// A session that was used within this time counts as active.
-const ACTIVE: Duration = Duration::from_mins(15);
 /// Idle so long, a session notes that it is used.
 const TOUCH_AFTER_MS: u64 = 60 * 60 * 1_000;
-/// Sessions whose clients a node remembers.
-const KNOWN_MAX: NonZeroUsize = NonZeroUsize::new(10_000).expect("it is not zero");
-
 /// A session, as a request of it finds it.
 pub(super) struct Session {
     pub(super) record: Record,
@@ -39,39 +31,6 @@ pub(super) struct Session {
     pub(super) level: Option<Level>,
     /// The version of the object that this was read at.
     pub(super) at: Version,
-}
-
-/// The sessions that this node has served lately, and their clients, which do not change.
-pub(super) struct Known(Mutex<LruCache<String, (Arc<Client>, Instant)>>);
-
-impl Default for Known {
-    fn default() -> Self {
-        Self(Mutex::new(LruCache::new(KNOWN_MAX)))
-    }
-}
-
-impl Known {
-    /// How many are active.
-    pub(super) fn active(&self) -> usize {
-        let now = Instant::now();
-        let known = self.0.lock();
-        known.iter().take_while(|(_, (_, used))| now.duration_since(*used) < ACTIVE).count()
-    }
-
-    fn client(&self, id: &str) -> Option<Arc<Client>> {
-        let mut known = self.0.lock();
-        let (client, used) = known.get_mut(id)?;
-        *used = Instant::now();
-        Some(client.clone())
-    }
-
-    fn learn(&self, id: &str, client: &Arc<Client>) {
-        self.0.lock().put(id.to_owned(), (client.clone(), Instant::now()));
-    }
-
-    pub(super) fn forget(&self, id: &str) {
-        self.0.lock().pop(id);
-    }
 }
 
 impl Mcp {

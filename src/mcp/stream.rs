@@ -4,9 +4,11 @@
 use futures_util::stream::{self, BoxStream, StreamExt as _};
 
 use super::Mcp;
+use super::detached::make_task;
+use super::done::{self, Done};
 use super::events::Event;
 use super::exchange::Outgoing;
-use super::running::{self, Done, First, Running};
+use super::running::{First, Running};
 
 /// What came of a request before it said anything, or that it speaks.
 pub(super) enum Begun {
@@ -26,7 +28,7 @@ pub(super) async fn begin(mcp: &Mcp, mut running: Running) -> Begun {
                 return Begun::Speaks(running);
             }
             First::Speaks => return Begun::Speaks(running),
-            First::Detaches => match mcp.make_task(running).await {
+            First::Detaches => match make_task(mcp, running).await {
                 Ok(done) => return Begun::Done(done),
                 Err(goes_on) => running = goes_on,
             },
@@ -47,7 +49,7 @@ pub(super) fn speak(mcp: Mcp, running: Running) -> BoxStream<'static, Event> {
             }
             let (id, era) = (running.id.clone(), running.era());
             match begin(&mcp, running).await {
-                Begun::Done(done) => return Some((Event::passing(running::message(&id, &done, era)), None)),
+                Begun::Done(done) => return Some((Event::passing(done::message(&id, &done, era)), None)),
                 Begun::Speaks(speaks) => running = speaks,
             }
         }

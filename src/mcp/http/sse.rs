@@ -10,15 +10,16 @@ use http::StatusCode;
 use rmcp::model::ErrorCode;
 use serde_json::{Map, Value as Json, json};
 
-use super::{Ask, accepted, failed, place, refused, split, take};
 use crate::class::mcp_session::STANDING;
 use crate::error::{Code, Error};
+use crate::mcp::ask::Ask;
+use crate::mcp::done::{self, Done, error_of};
 use crate::mcp::events::{self, Event};
-use crate::mcp::exchange::Era;
 use crate::mcp::legacy;
 use crate::mcp::message::{self, Body, Malformed, Request as Rpc};
 use crate::mcp::record::Record;
-use crate::mcp::running::{self, Done};
+use crate::mcp::response::{self, accepted, failed, no_session, refused};
+use crate::mcp::revision::Era;
 use crate::mcp::session::{self, Follow, Refused, Session, SessionAsks};
 use crate::mcp::{Mcp, reply};
 
@@ -26,24 +27,23 @@ const VERSION: &str = "2024-11-05";
 
 /// `GET /mcp/sse`.
 pub(super) async fn open(State(mcp): State<Mcp>, request: Request) -> Response {
-    let ask = split(request).0;
+    let ask = Ask::of_head(request);
     match begin(&mcp, &ask).await {
         Ok(response) | Err(response) => response,
     }
 }
 
 async fn begin(mcp: &Mcp, ask: &Ask) -> Result<Response, Response> {
-    let place = place(mcp).map_err(|full| failed(&full))?;
+    let place = mcp.place().map_err(|full| failed(&full))?;
     let client = session::kept_client(&Map::new());
     let record = mcp.begin_session(&ask.caller, VERSION, &client).await.map_err(|error| failed(&error))?;
     let ends = Ends { mcp: mcp.clone(), record: record.clone() };
     let session = mcp.session(&ask.caller, record.name()).await.map_err(|error| failed(&error))?;
-    let gone = || refused(StatusCode::NOT_FOUND, ErrorCode(-32001), "Session not found");
-    let session = session.ok_or_else(gone)?;
+    let session = session.ok_or_else(no_session)?;
     let follow =
         Follow::open(mcp, &ask.caller, &session, STANDING, None).await.map_err(|refusal| match refusal {
             Refused::Failed(error) => failed(&error),
-            Refused::Gone => gone(),
+            Refused::Gone => no_session(),
         })?;
     let endpoint = format!("/mcp/messages?sessionId={}", record.name());
     let first = Event { kind: Some("endpoint"), ..Event::passing(endpoint) };
@@ -82,13 +82,13 @@ pub(super) async fn posted(State(mcp): State<Mcp>, request: Request) -> Response
     let Some(id) = id else {
         return refused(StatusCode::BAD_REQUEST, ErrorCode::INVALID_REQUEST, "the query has no sessionId");
     };
-    let ask = match take(&mcp, request).await {
+    let ask = match Ask::whole(&mcp, request).await {
         Ok(ask) => ask,
-        Err(refusal) => return refusal,
+        Err(error) => return failed(&error),
     };
     let session = match mcp.session(&ask.caller, id).await {
         Ok(Some(session)) => Arc::new(session),
-        Ok(None) => return refused(StatusCode::NOT_FOUND, ErrorCode(-32001), "Session not found"),
+        Ok(None) => return no_session(),
         Err(error) => return failed(&error),
     };
     let messages = match message::parse(&ask.body) {
@@ -100,7 +100,10 @@ pub(super) async fn posted(State(mcp): State<Mcp>, request: Request) -> Response
         let incoming = match message {
             Ok(incoming) => incoming,
             Err(Malformed { id, error }) => {
-                return super::json(StatusCode::BAD_REQUEST, reply::error(id.as_ref(), &error, Era::Legacy));
+                return response::json(
+                    StatusCode::BAD_REQUEST,
+                    reply::error(id.as_ref(), &error, Era::Legacy),
+                );
             }
         };
         let taken = match legacy::on_stream(&mcp, &ask, &session, incoming).await {
@@ -128,12 +131,12 @@ async fn run(mcp: &Mcp, ask: &Ask, session: &Arc<Session>, request: Rpc) -> Resu
             mcp.spawn(session::run(mcp.clone(), session.clone(), running, asks, None));
             Ok(())
         }
-        Err(failure) => say(session, &id, &Err(crate::mcp::dispatch::error_of(failure, Era::Legacy))).await,
+        Err(failure) => say(session, &id, &Err(error_of(failure, Era::Legacy))).await,
     }
 }
 
 async fn say(session: &Session, id: &Json, done: &Done) -> Result<(), Error> {
-    let text = running::message(id, done, Era::Legacy);
+    let text = done::message(id, done, Era::Legacy);
     let message: Json = serde_json::from_str(&text).unwrap_or(Json::Null);
     session.record.insist("append", json!({ "stream": STANDING, "messages": [message] })).await.map(drop)
 }

@@ -15,12 +15,12 @@ use crate::class::mcp_session::{STANDING, answered_question, cancelled_stream};
 use crate::error::{Code, Error};
 use crate::limits::MCP_RENEW_EVERY_MS;
 use crate::live::{self, Opening};
+use crate::mcp::done::{self, Done, stopped};
 use crate::mcp::events::Event;
 use crate::mcp::exchange::{Asks, Outbox, Outgoing, Question};
 use crate::mcp::pending::Pending;
 use crate::mcp::record::{Record, field};
-use crate::mcp::running::{self, Done, Running};
-use crate::mcp::task::stopped;
+use crate::mcp::running::Running;
 use crate::mcp::{Failure, Mcp};
 use crate::object::{Key, Value};
 
@@ -88,7 +88,7 @@ pub(in crate::mcp) async fn run(
             return;
         }
     }
-    let text = running::message(&running.id, &answer, running.era());
+    let text = done::message(&running.id, &answer, running.era());
     let message = serde_json::from_str(&text).unwrap_or(Json::Null);
     match log.append(vec![message], Vec::new(), true).await {
         Ok(number) => send(&mut client, Event::kept(&log.stream, number, text)),

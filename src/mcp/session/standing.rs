@@ -16,7 +16,7 @@ use crate::caller::Caller;
 use crate::class::mcp_session::{STANDING, number_of, subscribed_uri};
 use crate::error::Error;
 use crate::live::{self, Opening, Subscription};
-use crate::mcp::catalog::Generations;
+use crate::mcp::catalog::generations::{Generations, changed, list_changes};
 use crate::mcp::events::Event;
 use crate::mcp::record::{Record, field};
 use crate::mcp::{Failure, Mcp};
@@ -269,35 +269,6 @@ enum Happened {
     Session(live::Event),
     Resources(Vec<(Arc<str>, u64)>),
     Lists,
-}
-
-/// The notifications of what has changed.
-pub(in crate::mcp) fn list_changes(
-    before: Generations,
-    now: Generations,
-) -> impl Iterator<Item = &'static str> {
-    let tools = (before.tools != now.tools).then_some("notifications/tools/list_changed");
-    let resources = (before.resources != now.resources).then_some("notifications/resources/list_changed");
-    let prompts = (before.prompts != now.prompts).then_some("notifications/prompts/list_changed");
-    [tools, resources, prompts].into_iter().flatten()
-}
-
-/// Waits until one of the lists changes. Cancel safe.
-pub(in crate::mcp) async fn changed(lists: &mut [watch::Receiver<Generations>]) {
-    let each = lists.iter_mut().map(|list| {
-        Box::pin(async move {
-            // A source that is gone changes no more.
-            if list.changed().await.is_err() {
-                std::future::pending::<()>().await;
-            }
-        })
-    });
-    let each: Vec<_> = each.collect();
-    if each.is_empty() {
-        std::future::pending::<()>().await;
-    } else {
-        futures_util::future::select_all(each).await;
-    }
 }
 
 fn events_of(found: &Json) -> Vec<(u64, String)> {
