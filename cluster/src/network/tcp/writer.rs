@@ -17,9 +17,6 @@ use crate::network::tcp::queue::Queued;
 const WRITE_BYTES: usize = 256 * 1024;
 /// Frames taken from the queue at once.
 const FRAMES_AT_ONCE: usize = 256;
-/// How often all tasks that are ready run before a write. Whoever queues the first frame wakes the writer, which comes
-/// right behind them; a moment later others have queued theirs, and one write takes them all.
-const GATHER_PASSES: usize = 2;
 /// How long a write may take no byte before the connection is given up: then the peer or the way to it is dead.
 const WRITE_WITHIN: Duration = Duration::from_secs(5);
 
@@ -40,14 +37,6 @@ pub(super) async fn write(
         };
         if count == 0 {
             break;
-        }
-        for _ in 0..GATHER_PASSES {
-            tokio::task::yield_now().await;
-        }
-        while next.len() < FRAMES_AT_ONCE
-            && let Ok(frame) = queued.try_recv()
-        {
-            next.push(frame);
         }
         if let Err(error) = write_all(&mut next, &mut sink, heard, &written).await {
             // A peer that closed is for the reader to meet, who tells that from what this side did.
