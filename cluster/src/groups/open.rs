@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use futures_util::future::join_all;
 use openraft::async_runtime::WatchReceiver;
@@ -199,16 +200,28 @@ async fn start(
     Cluster(inner)
 }
 
+/// How long a removed node still has its links: it is to hear of its removal from the log, like everybody else.
+const FAREWELL: Duration = Duration::from_millis(500);
+
 /// Tells the network where the nodes are whenever the map says something new.
 async fn follow_addresses(
     mut map: watch::Receiver<Arc<ClusterMap>>,
     network: Arc<dyn Network>,
     stop: CancellationToken,
 ) {
+    let mut told = BTreeMap::new();
     loop {
         let addresses = map.borrow_and_update().addresses();
+        if told.keys().any(|node| !addresses.contains_key(node)) {
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => return,
+                () = tokio::time::sleep(FAREWELL) => {}
+            }
+        }
         // A node that has just joined does not have the map yet, and knows where others are all the same.
         if !addresses.is_empty() {
+            told.clone_from(&addresses);
             network.know(addresses);
         }
         tokio::select! {

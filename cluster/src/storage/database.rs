@@ -21,7 +21,7 @@ pub(crate) const DIRECTORY: &str = "rocksdb";
 /// Write-ahead logs kept before `RocksDB` writes memtables out to be rid of the oldest, in bytes. Small, since
 /// recovery reads all of it. Nothing else is to end one, so that all are of one length: a file that is used again
 /// grows no more, and a flush of what it holds is one write. Growing it, each flush writes its inode too.
-const WAL_TOTAL_BYTES: u64 = 12 * 1024 * 1024;
+const WAL_TOTAL_BYTES: u64 = 8 * 1024 * 1024;
 /// Memory of a column before it is written out as a table, in bytes: more than the write-ahead logs can fill.
 const MEMTABLE_BYTES: usize = 64 * 1024 * 1024;
 /// Write-ahead log files used again instead of made anew, which spares the file system's own metadata.
