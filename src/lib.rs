@@ -21,6 +21,7 @@ pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod error;
+mod incoming;
 pub mod limits;
 pub mod live;
 pub mod mcp;

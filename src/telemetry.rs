@@ -63,7 +63,7 @@ where
     Ok(match log.format {
         LogFormat::Text => Box::new(registry().with(lines.event_format(TextLines)).with(targets)),
         LogFormat::Json => {
-            let line = format().json().flatten_event(true).with_current_span(false).with_span_list(false);
+            let line = format().json().flatten_event(true).with_current_span(true).with_span_list(false);
             let lines = lines.event_format(JsonLines(line)).fmt_fields(JsonFields::new());
             Box::new(registry().with(lines).with(targets))
         }

@@ -1,7 +1,5 @@
 //! What HTTP brings beside a message: who asks, the headers, the body as it came.
 
-mod body;
-
 use axum::body::Body;
 use axum::extract::Request;
 use bytes::Bytes;
@@ -12,6 +10,7 @@ use super::Mcp;
 use super::headers::{self, Takes};
 use crate::caller::Caller;
 use crate::error::{Code, Error};
+use crate::incoming;
 
 /// What there is of a request beside its message.
 pub(super) struct Ask {
@@ -36,7 +35,7 @@ impl Ask {
         if headers::is_other_content(&ask.headers) {
             return Err(Error::new(Code::UnsupportedMediaType, "send the body as application/json"));
         }
-        ask.body = body::read(&ask.headers, body, mcp.body_timeout()).await?;
+        ask.body = incoming::body(&ask.headers, body, mcp.body_timeout()).await?;
         Ok(ask)
     }
 }
